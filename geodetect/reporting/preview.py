@@ -40,7 +40,7 @@ def preview(
 ) -> Image.Image:
     """Draw a raster with its predictions or changes, or a contact sheet of some of them.
 
-    The overview shows the whole raster, boxes coloured by score, those of changes by status, a
+    The overview shows the whole raster, outlines or boxes coloured by score or status, a
     legend, a scale bar, and outlines of zones. Contact
     sheets show thumbnails of the ``best`` or ``worst`` scores, or of the most ``uncertain`` ones:
     those nearest to ``conf`` (0.5 without it), above or below. Memory does not grow with the

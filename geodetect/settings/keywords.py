@@ -69,12 +69,18 @@ class ConvertKeywords(TypedDict, total=False):
     """Fields of ``ConvertSettings``."""
 
     anchor_sizes: Sequence[float] | str
+    box_unit: Literal["px", "fraction"] | None
+    channels: Literal["rgb", "bgr"] | None
     classes: Sequence[str] | str | None
     gsd: float | str | None
+    layout: str | None
+    mean: Sequence[float] | str | None
     name: str | None
     no_resize: bool
     norm_eps: float | None
     resize: int | str
+    scaling: Literal["0-1", "0-255", "imagenet"] | None
+    std: Sequence[float] | str | None
     tile_size: int | str | None
 
 
@@ -128,20 +134,25 @@ class EvaluateModelKeywords(TypedDict, total=False):
     device: str
     distance: float | str | None
     external_sources: bool
+    geometry: Literal["auto", "outline", "box", "oriented", "centre"]
     gsd: float | str | None
     ignore_classes: bool
     iou: float | str
     match: Literal["box", "outline"]
+    max_area: float | str | None
+    min_area: float | str | None
     nms_iou: float | str | None
     overlap: float | str | None
     pick_threshold: str | None
     pixel_coords: bool
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     pred_crs: str | int | CRS | None
+    regularize: bool
     resamples: int
     runtime: Literal["auto", "torch", "openvino", "onnx"]
     score_field: str | None
     seed: int
+    simplify: float | str | None
     size_bins: Sequence[float] | str | None
     src_crs: str | int | CRS | None
     strict: bool
@@ -149,6 +160,13 @@ class EvaluateModelKeywords(TypedDict, total=False):
     truth_crs: str | int | CRS | None
     value_range: Sequence[float] | str | None
     workers: int | None
+
+
+class ExportKeywords(TypedDict, total=False):
+    """Fields of ``ExportSettings``."""
+
+    target: Literal["deepness", "geodeep", "onnx", "mlm"]
+    tile_size: int | str | None
 
 
 class ModelKeywords(TypedDict, total=False):
@@ -181,12 +199,17 @@ class PredictKeywords(TypedDict, total=False):
     conf: float | str | None
     device: str
     external_sources: bool
+    geometry: Literal["auto", "outline", "box", "oriented", "centre"]
     gsd: float | str | None
+    max_area: float | str | None
+    min_area: float | str | None
     nms_iou: float | str | None
     overlap: float | str | None
     pixel_coords: bool
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
+    regularize: bool
     runtime: Literal["auto", "torch", "openvino", "onnx"]
+    simplify: float | str | None
     src_crs: str | int | CRS | None
     strict: bool
     tile_size: int | str | None

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from geodetect.model.card import AreaError
 from geodetect_cli.json_output.detections import OBJECTS, RunValues
 from geodetect_cli.json_output.envelope import (
     Count,
@@ -81,21 +82,21 @@ class OutlineValues(JsonValues):
         description="Sum of the predicted areas over that of the true ones; null: no pairs."
     )
     total_ratio_interval: Interval = None
-    area_error: float | None = Field(
+    relative_area_error: float | None = Field(
         description="Median of the absolute difference of the areas over the true area: 0.08 is "
         "8 %; null: no pairs."
     )
-    area_error_interval: Interval = None
-    area_error_m2: float | None = Field(
+    relative_area_error_interval: Interval = None
+    absolute_area_error_m2: float | None = Field(
         description="Median of the absolute difference of the areas, in square metres; null: no "
         "pairs."
     )
-    area_error_m2_interval: Interval = None
-    coverage: float | None = Field(
+    absolute_area_error_m2_interval: Interval = None
+    interval_coverage: float | None = Field(
         description="Fraction of true areas between `area_low_m2` and `area_high_m2` of their "
         "predictions, in 0..1; null: predictions without these columns, or no pairs."
     )
-    coverage_interval: Interval = None
+    interval_coverage_interval: Interval = None
 
 
 class OutlineSizeValues(OutlineValues):
@@ -111,18 +112,6 @@ class ClassOutlineValues(OutlineValues):
     """Errors of the outlines of a class, in all and by size."""
 
     by_size: tuple[OutlineSizeValues, ...] = Field(description="Errors by size on the ground.")
-
-
-class AreaErrorValues(JsonValues):
-    """Error of areas, as a model card has it: ratios of true to predicted area by size class."""
-
-    up_to_m2: tuple[float, ...] = Field(
-        description="Upper limits of the size classes by predicted area, in square metres; the "
-        "last class has none."
-    )
-    low: tuple[float, ...] = Field(description="2.5 % quantile of the ratio in each class.")
-    high: tuple[float, ...] = Field(description="97.5 % quantile of the ratio in each class.")
-    bias: float = Field(description="Median of the ratio of all objects.")
 
 
 class ClassValues(JsonValues):
@@ -201,7 +190,7 @@ class EvaluateOutput(JsonOutput):
     picked_threshold: PickedPointValues | None = Field(
         description="Counts and rates at the threshold that was asked for; null: none was."
     )
-    area_error: AreaErrorValues | None = Field(
+    area_error: AreaError | None = Field(
         description="Error of the predicted areas; null: outlines are not compared, or too few "
         "match."
     )
@@ -219,6 +208,19 @@ class OffsetValues(JsonValues):
     taken_out: bool = Field(description="The offset was taken out before features were paired.")
 
 
+class AreaAgreementValues(JsonValues):
+    """Areas of pairs of outlines."""
+
+    pairs: Count = Field(description="Number of pairs of outlines.")
+    median_ratio: float = Field(
+        description="Median of the area of the prediction over that of the other feature."
+    )
+    differing: Count | None = Field(
+        description="Number of pairs where the other area lies outside the 95 % interval of the "
+        "prediction; null: predictions have no intervals."
+    )
+
+
 class CompareOutput(JsonOutput):
     """Output of ``compare``."""
 
@@ -232,6 +234,9 @@ class CompareOutput(JsonOutput):
     pairs: Count = Field(description="Number of features that are in both layers.")
     median_distance_m: float | None = Field(
         description="Median distance of the pairs, in metres; null: no pairs."
+    )
+    areas: AreaAgreementValues | None = Field(
+        description="Areas of the pairs; null: no pairs of outlines."
     )
     classes_compared: bool = Field(description="Only features of one class could be paired.")
     offset: OffsetValues | None = Field(
@@ -263,9 +268,12 @@ class ZoneValues(JsonValues):
     )
     object_area_low_m2: float | None = Field(
         None,
-        description="Lower end of the 95 % interval of this sum; null: an object has no interval.",
+        description="Lower end of the 95 % interval of this sum, in square metres; null: an object "
+        "has no interval.",
     )
-    object_area_high_m2: float | None = Field(None, description="Its upper end.")
+    object_area_high_m2: float | None = Field(
+        None, description="Upper end of this interval, in square metres."
+    )
     mean_score: float | None = Field(description="Mean score, in 0..1; null: no scores.")
     corrected_count: float | None = Field(
         None, description="Number of objects to expect; null: not corrected, or none searched."

@@ -31,6 +31,8 @@ def show_comparison(
         console.print_json(output)
     if as_json or quiet:
         return
+    from geodetect.assessment.compare.area_changes import AreaAgreement
+
     kind, distance = result.kind, result.changes["distance_m"]
     meanings = {
         kind.added: "only in the predictions",
@@ -47,6 +49,8 @@ def show_comparison(
     if distance.notna().any():
         median, most = distance.quantile(0.5), distance.quantile(0.95)
         rows.append(("Distance of pairs", f"median {median:.2f} m, 95 % below {most:.2f} m"))
+    if (areas := AreaAgreement.from_changes(result.changes)) is not None:
+        rows.append(("Areas", str(areas)))
     if result.offset is not None:
         state = "taken out" if result.aligned else "in the distances; --align takes it out"
         rows.append(("Offset", f"{kind.role.name} {result.offset}, {state}"))

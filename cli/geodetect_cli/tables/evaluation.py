@@ -119,7 +119,7 @@ def area_table(result: Evaluation) -> Table | None:
     if result.metrics.overall.outlines is None:
         return None
     columns = ["Side on the ground", "Pairs", "IoU", "Area\nratio", "Area\nerror", "In m²"]
-    if not math.isnan(result.metrics.overall.outlines.errors.coverage):
+    if not math.isnan(result.metrics.overall.outlines.errors.interval_coverage):
         columns.append("In 95 %\ninterval")
     table = _make_table("Outlines and areas of true positives (medians)", *columns)
     for row in result.metrics.class_rows:
@@ -144,13 +144,19 @@ def _format_outline_errors(errors: OutlineErrors, intervals: OutlineIntervals | 
         _format_cell(_format_fraction(getattr(errors, name)), getattr(intervals, name, None))
         for name in ("iou", "area_ratio")
     ]
-    relative, interval = UNDEFINED, getattr(intervals, "area_error", None)
-    if not math.isnan(errors.area_error):
-        relative = f"{100 * errors.area_error:.1f} %"
+    relative, interval = UNDEFINED, getattr(intervals, "relative_area_error", None)
+    if not math.isnan(errors.relative_area_error):
+        relative = f"{100 * errors.relative_area_error:.1f} %"
     if interval is not None and not math.isnan(interval.low):
         relative += f"\n{100 * interval.low:.1f}-{100 * interval.high:.1f}"
-    absolute = UNDEFINED if math.isnan(errors.area_error_m2) else f"{errors.area_error_m2:.3g}"
-    coverage = _format_cell(_format_fraction(errors.coverage), getattr(intervals, "coverage", None))
+    absolute = (
+        UNDEFINED
+        if math.isnan(errors.absolute_area_error_m2)
+        else f"{errors.absolute_area_error_m2:.3g}"
+    )
+    coverage = _format_cell(
+        _format_fraction(errors.interval_coverage), getattr(intervals, "interval_coverage", None)
+    )
     return [*cells, relative, absolute, coverage]
 
 

@@ -14,6 +14,7 @@ from geodetect.assessment.change_statuses import (
     NOT_SEARCHED,
     ReferenceKind,
 )
+from geodetect.assessment.compare.area_changes import compare_areas
 from geodetect.geo.reproject import densify, reproject
 from geodetect.io.vector.features import (
     find_column,
@@ -101,6 +102,7 @@ def change_table(
           reference if classes were compared
         - ``distance_m`` float64: between the centres of both features, without an offset that was
           taken out; NaN for one alone
+        - ``area_ratio``, ``area_differs``: where both layers have outlines, see ``compare_areas``
         - the other columns of the predictions, with ``detection_`` before names that are taken
         - the columns of the reference, with ``kind.prefix`` before names that are taken
         - ``geometry``: of the prediction if there is one
@@ -130,11 +132,13 @@ def change_table(
         "class": pd.Series(np.where(class_names == "", None, class_names), dtype=object),
         "score": np.append(read_scores(table, settings.score_field), np.nan)[row],
         "distance_m": distance,
+        **compare_areas(table, other, pairs.rows, n_rows=len(row)),
     }
     replaced = [find_column(table, "class"), find_score_column(table, settings.score_field)]
     attributes = table.drop(columns=[name for name in replaced if name is not None])
-    attributes = prefix_collisions(attributes, {*CHANGE_COLUMNS}, "detection_")
-    other_attributes = prefix_collisions(other, {*CHANGE_COLUMNS, *attributes.columns}, kind.prefix)
+    taken = {*CHANGE_COLUMNS, *columns}
+    attributes = prefix_collisions(attributes, taken, "detection_")
+    other_attributes = prefix_collisions(other, {*taken, *attributes.columns}, kind.prefix)
     # densified here, as writing the layer in another CRS moves vertices only
     geometry = densify(table.geometry.to_numpy(), table.crs)
     other_geometry = reproject(densify(other.geometry.to_numpy(), other.crs), other.crs, table.crs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -20,6 +20,7 @@ from geodetect.assessment.change_statuses import (
     REGISTER,
     ReferenceKind,
 )
+from geodetect.assessment.compare.area_changes import AreaAgreement
 from geodetect.assessment.compare.change_layer import (
     LAYER,
     ComparedLayer,
@@ -99,6 +100,8 @@ class Comparison(Displayed):
         if len(distance):
             median, most = distance.quantile(0.5), distance.quantile(0.95)
             yield "Distance of pairs", f"median {median:.2f} m, 95 % below {most:.2f} m"
+        if (areas := AreaAgreement.from_changes(self.changes)) is not None:
+            yield "Areas", str(areas)
         if self.offset is not None:
             state = "taken out" if self.aligned else "in the distances"
             yield "Offset", f"{self.kind.role.name} {self.offset}, {state}"
@@ -107,11 +110,13 @@ class Comparison(Displayed):
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON; undefined values are None."""
         distance = self.changes["distance_m"].dropna()
+        areas = AreaAgreement.from_changes(self.changes)
         values: dict[str, Any] = {
             "objects": sum(self.counts[s] for s in (self.kind.added, "confirmed", "moved")),
             "counts": self.counts,
             "pairs": len(distance),
             "median_distance_m": round(float(distance.median()), 2) if len(distance) else None,
+            "areas": areas and asdict(areas),
             "classes_compared": self.by_class,
             "offset": self.offset and self.offset.as_dict() | {"taken_out": self.aligned},
             "parcels": None,

@@ -92,7 +92,7 @@ class Evaluation(Displayed):
             errors = overall.outlines.errors
             yield "Outlines", f"IoU {errors.iou:.3f} (median of {errors.pairs:,})"
             yield "Area", f"{errors.area_ratio:.3f} of the true one (median)"
-            yield "Area error", f"{100 * errors.area_error:.1f} % (median)"
+            yield "Area error", f"{100 * errors.relative_area_error:.1f} % (median)"
         if settings.distance is not None:
             yield "Matches", f"centres within {settings.distance:g} m"
         else:

@@ -43,8 +43,8 @@ def draw_contact_sheet(
     thumbnails = []
     for row in select_rows(predictions, settings).tolist():
         box, record = predictions.boxes[row], predictions.table.iloc[row]
-        outlines = [(box, score_colour(float(record["score"])))]
-        image = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, outlines=outlines)
+        shapes = [(predictions.shapes[np.array([row])], score_colour(float(record["score"])))]
+        image = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, shapes=shapes)
         caption = [f"{record['score']:.3f}"]
         if "id" in predictions.table:
             caption.append(f"id {record['id']}")

@@ -1,4 +1,4 @@
-"""Predictions and ground truth as boxes in the pixels of a canvas."""
+"""Predictions and ground truth as boxes and outlines in the pixels of a canvas."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from geodetect.assessment.summarize.zone_layers import refuse_zones
 from geodetect.class_names import DEFAULT_CLASS
 from geodetect.errors import GeodetectWarning, GeoreferenceError, InputError
 from geodetect.geo.bounds import bounds_px, projected_bounds
+from geodetect.geo.grid import Grid
 from geodetect.io.vector.features import find_score_column
 from geodetect.io.vector.read import PREDICTIONS
 from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.reporting.drawing.mosaic import Mosaic
+from geodetect.reporting.drawing.shapes import Shapes
 from geodetect.reporting.drawing.statuses import Status, find_statuses, status_words
 from geodetect.settings import DrawingSettings, ReportSettings
 from geodetect.types import FloatArray, IntArray, PathLike
@@ -41,11 +43,21 @@ class CanvasLayer:
         table: ``class``, for predictions ``score``, and all other attributes.
         boxes: ``float64[N, 4]`` x1, y1, x2, y2 in pixel edges of the canvas.
         n_outside: Number of objects left out because they are not on the canvas.
+        grid: Grid of the canvas; None: all objects are drawn as boxes.
     """
 
     table: gpd.GeoDataFrame
     boxes: FloatArray
     n_outside: int = 0
+    grid: Grid | None = None
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """Shapes of the objects on the canvas."""
+        if self.grid is None:
+            return Shapes.from_boxes(self.boxes)
+        geometries = np.asarray(self.table.geometry)
+        return Shapes.from_geometries(geometries, self.boxes, crs=self.table.crs, grid=self.grid)
 
     @property
     def classes(self) -> list[str]:
@@ -255,7 +267,8 @@ def place_on_canvas(
             stacklevel=2,
         )
     _check_imagery_below(boxes[is_inside], canvas, name)
-    return CanvasLayer(table[is_inside].reset_index(drop=True), boxes[is_inside], n_outside)
+    placed = table[is_inside].reset_index(drop=True)
+    return CanvasLayer(placed, boxes[is_inside], n_outside, grid)
 
 
 def _check_imagery_below(boxes: FloatArray, canvas: Canvas, name: str) -> None:

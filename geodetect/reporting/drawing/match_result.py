@@ -18,6 +18,7 @@ from geodetect.io.vector.qgis_style import (
     Colour,
 )
 from geodetect.reporting.drawing.layers import CanvasLayer
+from geodetect.reporting.drawing.shapes import Shapes
 from geodetect.types import FloatArray, IntArray
 
 LOOSE_IOU = 0.1  # least IoU of a box that is off: a localization error of TIDE (Bolya et al. 2020)
@@ -118,21 +119,21 @@ class MatchResult:
         rows = rank_false_negatives(ranks, self.truth.boxes, threshold=1 - count)
         return rows[~np.isin(rows, self.loose_pairs(count).truth)]
 
-    def outline_layers(self, count: int) -> list[tuple[FloatArray, Colour]]:
-        """Return boxes and colour of misses, true positives, false positives and loose boxes.
+    def coloured_shapes(self, count: int) -> list[tuple[Shapes, Colour]]:
+        """Return shapes and colour of misses, true positives, false positives and loose boxes.
 
         Args:
             count: Number of predictions, from the first on, that reach the score threshold.
         """
-        boxes, rows = self.predictions.boxes, np.arange(count)
+        shapes, rows = self.predictions.shapes, np.arange(count)
         loose, false = self.loose_pairs(count), self.false_positives(count)
         correct = np.setdiff1d(rows, np.append(loose.predictions, false))
         return [
-            (self.truth.boxes[np.sort(self.false_negatives(count))], FALSE_NEGATIVE),
-            (self.truth.boxes[np.sort(loose.truth)], FALSE_NEGATIVE),
-            (boxes[correct], TRUE_POSITIVE),
-            (boxes[false], FALSE_POSITIVE),
-            (boxes[loose.predictions], LOOSE),
+            (self.truth.shapes[np.sort(self.false_negatives(count))], FALSE_NEGATIVE),
+            (self.truth.shapes[np.sort(loose.truth)], FALSE_NEGATIVE),
+            (shapes[correct], TRUE_POSITIVE),
+            (shapes[false], FALSE_POSITIVE),
+            (shapes[loose.predictions], LOOSE),
         ]
 
 

@@ -15,6 +15,7 @@ from geodetect.reporting.drawing import primitives
 from geodetect.reporting.drawing.canvas import RasterCanvas
 from geodetect.reporting.drawing.images import read_image
 from geodetect.reporting.drawing.layers import CanvasLayer
+from geodetect.reporting.drawing.shapes import draw_shapes
 from geodetect.reporting.drawing.zones import Zone
 from geodetect.settings import PreviewSettings
 from geodetect.types import FloatArray, IntArray
@@ -37,9 +38,10 @@ def draw_overview(
     settings: PreviewSettings,
     zones: Sequence[Zone] = (),
 ) -> Image.Image:
-    """Draw a raster with the boxes of predictions that reach the score threshold, if there are any.
+    """Draw a raster with the predictions that reach the score threshold, if there are any.
 
-    Boxes are coloured by score, those of changes by status; zones are outlined and named.
+    Outlines, and boxes where there are none, are coloured by score, those of changes by status;
+    zones are outlined and named.
 
     Raises:
         RasterError: The pixels cannot be read.
@@ -56,7 +58,7 @@ def draw_overview(
     caption = canvas.raster.name
     if predictions is not None:
         rows = predictions.visible_rows(settings.conf)
-        _draw_boxes(draw, predictions, rows, scale_xy)
+        _draw_predictions(draw, predictions, rows, scale_xy)
         caption = (
             f"{len(rows):,} {'changes' if predictions.statuses else 'predictions'} in {caption}"
         )
@@ -80,21 +82,21 @@ def draw_overview(
     return image
 
 
-def _draw_boxes(
+def _draw_predictions(
     draw: ImageDraw.ImageDraw, predictions: CanvasLayer, rows: IntArray, scale_xy: FloatArray
 ) -> None:
-    """Draw boxes, those of the highest score, or that are worked on first, on top."""
-    boxes = predictions.boxes * np.tile(scale_xy, 2)
+    """Draw predictions, those of the highest score, or that are worked on first, on top."""
     if predictions.statuses:
         codes = predictions.status_codes
-        for row in rows[np.argsort(-codes[rows], kind="stable")].tolist():
-            status = predictions.statuses[codes[row]]
-            primitives.draw_box(draw, boxes[row].tolist(), status.colour)
-        return
-    scores = predictions.scores
-    for row in rows[::-1].tolist():
-        colour = primitives.score_colour(None if scores is None else float(scores[row]))
-        primitives.draw_box(draw, boxes[row].tolist(), colour)
+        rows = rows[np.argsort(-codes[rows], kind="stable")]
+        colours = [predictions.statuses[code].colour for code in codes[rows].tolist()]
+    else:
+        rows, scores = rows[::-1], predictions.scores
+        colours = [
+            primitives.score_colour(None if scores is None else float(scores[row]))
+            for row in rows.tolist()
+        ]
+    draw_shapes(draw, predictions.shapes[rows].scaled(scale_xy), colours, small_as_dots=True)
 
 
 def _list_legend(predictions: CanvasLayer, rows: IntArray) -> list[LegendEntry]:

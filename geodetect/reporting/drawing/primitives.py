@@ -10,6 +10,7 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont
 
 from geodetect.io.vector.qgis_style import SCORE_BREAKS, SCORE_COLOURS, TRUE_POSITIVE, Colour
+from geodetect.types import FloatArray
 
 CASING: Colour = (0, 0, 0)  # around coloured lines, to set them off from bright and dark imagery
 BLACK, GREY, WHITE = (27, 35, 48), (91, 101, 115), (255, 255, 255)  # text and background
@@ -27,10 +28,31 @@ def score_colour(score: float | None) -> Colour:
 
 def draw_box(draw: ImageDraw.ImageDraw, box: Sequence[float], colour: Colour) -> None:
     """Draw a box as an outline or, if it is small, as a dot; see `draw_outline`."""
-    if max(box[2] - box[0], box[3] - box[1]) < MIN_OUTLINE_PX:
+    if is_small(box):
         draw.rectangle(_casing_edges(box), colour, CASING)
     else:
         draw_outline(draw, box, colour)
+
+
+def is_small(box: Sequence[float]) -> bool:
+    """Return True for a box that is drawn as a dot."""
+    return max(box[2] - box[0], box[3] - box[1]) < MIN_OUTLINE_PX
+
+
+def draw_rings(
+    draw: ImageDraw.ImageDraw, rings: Sequence[FloatArray], colour: Colour, *, width_px: int = 2
+) -> None:
+    """Draw the rings of a polygon with a dark casing on both sides.
+
+    Args:
+        draw: Pillow's drawing interface of the image.
+        rings: Closed rings ``float64[K, 2]`` in pixels of the image.
+        colour: Colour of the line.
+        width_px: Width of the line.
+    """
+    for line_colour, width in ((CASING, width_px + 2), (colour, width_px)):
+        for ring in rings:
+            draw.line(ring.ravel().tolist(), line_colour, width, joint="curve")
 
 
 def draw_outline(

@@ -12,10 +12,11 @@ from geodetect.geo.tiles import Window
 from geodetect.io.vector.qgis_style import Colour
 from geodetect.reporting.drawing.canvas import Canvas, RasterCanvas
 from geodetect.reporting.drawing.images import rgba_image
-from geodetect.reporting.drawing.primitives import WHITE, draw_outline
+from geodetect.reporting.drawing.primitives import WHITE
+from geodetect.reporting.drawing.shapes import Shapes, draw_shapes
 from geodetect.types import FloatArray
 
-Outline = tuple[FloatArray, Colour]
+ColouredShapes = tuple[Shapes, Colour]
 
 CONTEXT = 2.4  # side of the window over the longer side of the object
 MIN_WINDOW_PX = 48  # in pixels of the canvas
@@ -32,7 +33,7 @@ def thumbnail_window(canvas: Canvas, box: FloatArray) -> FloatArray:
 
 
 def draw_thumbnail(
-    canvas: RasterCanvas, box: FloatArray, *, size_px: int, outlines: Sequence[Outline] = ()
+    canvas: RasterCanvas, box: FloatArray, *, size_px: int, shapes: Sequence[ColouredShapes] = ()
 ) -> Image.Image:
     """Draw an object in the middle of a square image.
 
@@ -40,7 +41,7 @@ def draw_thumbnail(
         canvas: The raster.
         box: ``float64[4]`` x1, y1, x2, y2 of the object in pixels of the canvas.
         size_px: Width and height of the image.
-        outlines: Boxes in pixels of the canvas, with their colours.
+        shapes: Objects in pixels of the canvas, with their colours.
 
     Returns:
         An RGB image, white where there is no imagery.
@@ -61,25 +62,26 @@ def draw_thumbnail(
         pixels = rgba_image(canvas.raster.read(visible, grid))
         image.paste(pixels, tuple((start - corner).tolist()), pixels)
     draw = ImageDraw.Draw(image)
-    for outline, colour in outlines:
-        in_image = outline * np.tile(scale_xy, 2) - np.tile(corner, 2)
-        draw_outline(draw, in_image.tolist(), colour)
+    for objects, colour in shapes:
+        in_image = objects.scaled(scale_xy, corner)
+        draw_shapes(draw, in_image, [colour] * len(in_image), small_as_dots=False)
     return image
 
 
-def outlines_near(
-    canvas: Canvas, box: FloatArray, layers: Sequence[tuple[FloatArray, Colour]]
-) -> list[Outline]:
-    """Return the boxes that overlap the thumbnail of an object.
+def shapes_near(
+    canvas: Canvas, box: FloatArray, layers: Sequence[ColouredShapes]
+) -> list[ColouredShapes]:
+    """Return the objects that overlap the thumbnail of an object.
 
     Args:
         canvas: The raster.
         box: ``float64[4]`` of the object in pixels of the canvas.
-        layers: Boxes ``float64[N, 4]`` in the same pixels, and their colour.
+        layers: Objects in the same pixels, and their colour.
     """
     window = thumbnail_window(canvas, box)
-    outlines: list[Outline] = []
-    for boxes, colour in layers:
+    near = []
+    for shapes, colour in layers:
+        boxes = shapes.boxes
         overlaps = (boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2])
-        outlines += [(outline, colour) for outline in boxes[overlaps.all(axis=1)]]
-    return outlines
+        near.append((shapes[overlaps.all(axis=1)], colour))
+    return near

@@ -12,7 +12,7 @@ from geodetect.reporting.drawing.images import data_uri, encode_webp
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import MatchResult
 from geodetect.reporting.drawing.primitives import score_colour
-from geodetect.reporting.drawing.thumbnails import Outline, draw_thumbnail, outlines_near
+from geodetect.reporting.drawing.thumbnails import ColouredShapes, draw_thumbnail, shapes_near
 from geodetect.types import FloatArray, IntArray
 
 THUMBNAIL_PX = 176
@@ -38,11 +38,11 @@ def error_thumbnails(
     """
     predictions, truth = matches.predictions, matches.truth
     n_predictions = predictions.count_at(score_threshold)
-    layers = matches.outline_layers(n_predictions)
+    layers = matches.coloured_shapes(n_predictions)
 
     def draw(boxes: FloatArray, rows: IntArray) -> list[dict[str, Any]]:
         return [
-            {"row": row, "src": _draw_uri(canvas, box, outlines_near(canvas, box, layers))}
+            {"row": row, "src": _draw_uri(canvas, box, shapes_near(canvas, box, layers))}
             for row, box in zip(rows[:count].tolist(), boxes[rows[:count]], strict=True)
         ]
 
@@ -66,7 +66,7 @@ def prediction_thumbnails(canvas: RasterCanvas, predictions: CanvasLayer) -> dic
     Returns:
         Data URIs by row of the layer.
     """
-    boxes, scores = predictions.boxes, predictions.scores
+    shapes, scores = predictions.shapes, predictions.scores
     rows = np.arange(len(predictions))
     if predictions.statuses:
         codes = predictions.status_codes
@@ -75,11 +75,11 @@ def prediction_thumbnails(canvas: RasterCanvas, predictions: CanvasLayer) -> dic
     else:
         colours = [score_colour(None if scores is None else scores[row]) for row in rows.tolist()]
     return {
-        row: _draw_uri(canvas, boxes[row], [(boxes[row], colours[row])])
+        row: _draw_uri(canvas, shapes.boxes[row], [(shapes[np.array([row])], colours[row])])
         for row in rows[:MAX_THUMBNAILS].tolist()
     }
 
 
-def _draw_uri(canvas: RasterCanvas, box: FloatArray, outlines: list[Outline]) -> str:
-    image = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, outlines=outlines)
+def _draw_uri(canvas: RasterCanvas, box: FloatArray, shapes: list[ColouredShapes]) -> str:
+    image = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, shapes=shapes)
     return data_uri(encode_webp(image.convert("RGBA")))

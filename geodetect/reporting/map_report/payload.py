@@ -11,7 +11,9 @@ import pandas as pd
 import shapely
 
 from geodetect.class_names import PLACEHOLDERS
+from geodetect.geo import boxes as box_ops
 from geodetect.geo.crs import WGS84
+from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.reproject import reproject
 from geodetect.io.vector.features import find_column
 from geodetect.io.vector.qgis_style import (
@@ -29,6 +31,7 @@ from geodetect.reporting.drawing.canvas import Canvas
 from geodetect.reporting.drawing.layers import CanvasLayer
 from geodetect.reporting.drawing.match_result import LOOSE, MatchResult
 from geodetect.reporting.drawing.mosaic import Mosaic
+from geodetect.reporting.drawing.shapes import outline_rings
 from geodetect.reporting.drawing.statuses import STATUS
 from geodetect.reporting.drawing.zones import ZoneCounts
 from geodetect.reporting.map_report.column_encoding import encode_columns, to_tenths
@@ -124,10 +127,11 @@ def zones_payload(counts: ZoneCounts) -> dict[str, Any]:
         "list": [
             {
                 "name": zone.name,
-                "rings": [to_tenths(ring.ravel()) for ring in _rings(zone.outline)],
+                "rings": [to_tenths(ring.ravel()) for ring in outline_rings(zone.outline)],
                 "count": zone.count,
                 "density": zone.density,
                 **dict(zip(("expected", "low", "high"), zone.expected or [None] * 3, strict=True)),
+                "object_area": zone.object_area_m2,
                 "area_km2": zone.area_km2,
                 "searched": zone.searched,
                 "searched_fraction": zone.searched_fraction,
@@ -139,19 +143,15 @@ def zones_payload(counts: ZoneCounts) -> dict[str, Any]:
         "score_threshold": counts.conf,
         "counted": counts.counted,
         "in_zones": counts.in_zones,
+        "object_area": None
+        if math.isnan(counts.object_area.m2)
+        else [None if math.isnan(v) else v for v in dataclasses.astuple(counts.object_area)],
         "in_several": counts.in_several,
         "overlapping_pairs": counts.overlapping_pairs,
         "corrected": corrected,
         "left_out": counts.left_out,
         "breaks": breaks,
     }
-
-
-def _rings(outline: shapely.Geometry) -> list[FloatArray]:
-    """Return the rings of a polygon or multipolygon, each ``float64[N, 2]``."""
-    polygons = shapely.get_parts(outline)
-    polygons = polygons[shapely.get_dimensions(polygons) == 2]
-    return [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygons)]
 
 
 def imagery_facts(canvas: Canvas) -> list[tuple[str, str]]:
@@ -237,7 +237,7 @@ def _predictions_payload(
         texts = [f"{y:.6f}, {x:.6f}" for x, y in zip(lon, lat, strict=True)]
         columns.append(pd.DataFrame({"centre": texts}, index=table.index))
     return {
-        **_boxes_payload(predictions),
+        **_shapes_payload(predictions),
         "class": _class_codes(predictions, lower_names),
         "score": None
         if scores is None
@@ -255,7 +255,7 @@ def _truth_payload(matches: MatchResult, lower_names: list[str]) -> dict[str, An
     else:  # -1: any class
         classes = [0 if len(lower_names) == 1 else -1] * len(truth)
     return {
-        **_boxes_payload(truth),
+        **_shapes_payload(truth),
         "class": classes,
         "prediction_rows": matches.prediction_rows.tolist(),
         "truth_rows": matches.truth_rows.tolist(),
@@ -274,11 +274,38 @@ def _truth_payload(matches: MatchResult, lower_names: list[str]) -> dict[str, An
     }
 
 
-def _boxes_payload(layer: CanvasLayer) -> dict[str, Any]:
-    """Return upper left corners and sizes in tenths of a pixel, which is sharp enough to draw."""
+def _shapes_payload(layer: CanvasLayer) -> dict[str, Any]:
+    """Return upper left corners and sizes in tenths of a pixel, which is sharp enough to draw.
+
+    If there are outlines, also ``outlines``: 0 for a box, else for each ring its first vertex
+    relative to the corner, and the steps to the next vertices; and ``areas`` on the ground.
+    """
     x1, y1, x2, y2 = layer.boxes.T
     values = {"x": x1, "y": y1, "w": x2 - x1, "h": y2 - y1}
-    return {name: to_tenths(column) for name, column in values.items()}
+    payload: dict[str, Any] = {name: to_tenths(column) for name, column in values.items()}
+    if layer.shapes.has_outlines:
+        payload["outlines"] = [
+            0 if outline is None else _encode_rings(outline, corner)
+            for outline, corner in zip(layer.shapes.outlines, layer.boxes[:, :2], strict=True)
+        ]
+        payload["areas"] = [float(f"{area:.4g}") for area in _measure_areas(layer).tolist()]
+    return payload
+
+
+def _encode_rings(outline: shapely.Geometry, corner: FloatArray) -> list[list[int]]:
+    """Return the vertices of closed rings, without the last, as steps in tenths from a corner."""
+    rings = [np.rint(ring[:-1] * 10) - np.rint(corner * 10) for ring in outline_rings(outline)]
+    steps = [np.diff(ring, axis=0, prepend=np.zeros((1, 2))) for ring in rings]
+    return [step.astype(np.int64).ravel().tolist() for step in steps]
+
+
+def _measure_areas(layer: CanvasLayer) -> FloatArray:
+    """Return the areas of objects in square metres, without a CRS in square pixels."""
+    if layer.table.crs is not None:
+        return ground_areas_m2(layer.table.geometry.to_numpy(), layer.table.crs)
+    outlines = layer.shapes.outlines
+    is_box = np.equal(outlines, None)
+    return np.where(is_box, box_ops.area(layer.boxes), shapely.area(outlines))
 
 
 def _format_metres(metres: float) -> str:

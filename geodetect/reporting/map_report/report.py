@@ -118,11 +118,12 @@ def report(
 ) -> ReportSummary:
     """Write a page that shows predictions or changes on their imagery; it works offline.
 
-    The page has a map with boxes over the imagery, a score threshold, a class filter, counts and
-    histograms, and with ground truth also precision, recall, their curve and the worst errors.
+    The page has a map with outlines or boxes over the imagery, a score threshold, a class filter,
+    counts and histograms, with ground truth also precision, recall, their curve and the worst
+    errors.
     Changes are coloured by their status and listed in the order in which they are worked on. Zones
     are shaded by the density of objects, and listed with their counts.
-    Boxes are drawn in the pixels of the raster, whatever its georeference. Small rasters are
+    Objects are drawn in the pixels of the raster, whatever its georeference. Small rasters are
     embedded in the page; large ones are cut into image tiles in a folder beside it,
     ``report_files``. The same input gives the same files.
 

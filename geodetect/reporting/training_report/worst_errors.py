@@ -14,7 +14,7 @@ from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
 from geodetect.reporting.drawing.contact_sheet import THUMBNAIL_PX, Captioned
 from geodetect.reporting.drawing.layers import place_on_canvas
 from geodetect.reporting.drawing.match_result import rank_false_negatives
-from geodetect.reporting.drawing.thumbnails import draw_thumbnail, outlines_near
+from geodetect.reporting.drawing.thumbnails import draw_thumbnail, shapes_near
 from geodetect.settings import DrawingSettings
 from geodetect.types import IntArray
 
@@ -107,12 +107,12 @@ def _draw_on_raster(
         is_correct = predictions.table["tp"].to_numpy(bool)
         is_missed = ~(objects.table["matched_score"].to_numpy(np.float64) >= score_threshold)
         layers = [
-            (objects.boxes[is_missed], FALSE_NEGATIVE),
-            (predictions.boxes[is_correct], TRUE_POSITIVE),
-            (predictions.boxes[~is_correct], FALSE_POSITIVE),
+            (objects.shapes[is_missed], FALSE_NEGATIVE),
+            (predictions.shapes[is_correct], TRUE_POSITIVE),
+            (predictions.shapes[~is_correct], FALSE_POSITIVE),
         ]
         images = {}
         for row, box in zip(placed.table["row"], placed.boxes, strict=True):
-            outlines = outlines_near(canvas, box, layers)
-            images[row] = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, outlines=outlines)
+            shapes = shapes_near(canvas, box, layers)
+            images[row] = draw_thumbnail(canvas, box, size_px=THUMBNAIL_PX, shapes=shapes)
         return images

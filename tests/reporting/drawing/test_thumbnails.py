@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from geodetect.reporting.drawing.canvas import RasterCanvas, open_for_display
+from geodetect.reporting.drawing.shapes import Shapes
 from geodetect.reporting.drawing.thumbnails import (
     CONTEXT,
     MIN_WINDOW_M,
@@ -60,7 +61,11 @@ def test_beyond_the_raster_a_thumbnail_is_white(canvas: RasterCanvas):
 
 def test_outlines_are_drawn_on_their_boxes(canvas: RasterCanvas):
     box = np.array(OBJECTS["middle"], float)
-    image = np.asarray(draw_thumbnail(canvas, box, size_px=SIDE, outlines=[(box, (255, 0, 0))]))
+    image = np.asarray(
+        draw_thumbnail(
+            canvas, box, size_px=SIDE, shapes=[(Shapes.from_boxes(box[None]), (255, 0, 0))]
+        )
+    )
     rows, columns = np.nonzero((image == (255, 0, 0)).all(axis=2))
     scale = SIDE / (CONTEXT * 40)
     assert columns.max() + 1 - columns.min() == pytest.approx(40 * scale, abs=2)

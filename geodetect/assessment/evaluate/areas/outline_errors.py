@@ -31,20 +31,20 @@ class OutlineErrors:
         iou: Median IoU with the true outline.
         area_ratio: Median of predicted over true area.
         total_ratio: Sum of the predicted areas over that of the true ones.
-        area_error: Median of the absolute difference of the areas over the true area.
-        area_error_m2: Median of the absolute difference of the areas, in square metres; in square
-            units of the coordinates without a CRS.
-        coverage: Fraction of true areas within the 95 % interval of the prediction; NaN where
-            predictions have none.
+        relative_area_error: Median of the absolute difference of the areas over the true area.
+        absolute_area_error_m2: Median of the absolute difference of the areas, in square metres; in
+            square units of the coordinates without a CRS.
+        interval_coverage: Fraction of true areas within the 95 % interval of the prediction; NaN
+            where predictions have none.
     """
 
     pairs: int
     iou: float
     area_ratio: float
     total_ratio: float
-    area_error: float
-    area_error_m2: float
-    coverage: float
+    relative_area_error: float
+    absolute_area_error_m2: float
+    interval_coverage: float
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class OutlineIntervals:
     iou: Interval
     area_ratio: Interval
     total_ratio: Interval
-    area_error: Interval
-    area_error_m2: Interval
-    coverage: Interval
+    relative_area_error: Interval
+    absolute_area_error_m2: Interval
+    interval_coverage: Interval
 
 
 @dataclass(frozen=True)
@@ -195,8 +195,8 @@ class _Pairs:
         return {
             "iou": self.iou,
             "area_ratio": self.predicted_m2 / self.true_m2,
-            "area_error": difference / self.true_m2,
-            "area_error_m2": difference,
+            "relative_area_error": difference / self.true_m2,
+            "absolute_area_error_m2": difference,
         }
 
     def errors(self) -> OutlineErrors:
@@ -208,7 +208,7 @@ class _Pairs:
         return OutlineErrors(
             pairs=len(self),
             total_ratio=float(self.predicted_m2.sum() / self.true_m2.sum()),
-            coverage=float(covered.mean()) if len(covered) else float("nan"),
+            interval_coverage=float(covered.mean()) if len(covered) else float("nan"),
             **medians,
         )
 
@@ -225,7 +225,10 @@ class _Pairs:
         has_interval = np.isfinite(self.is_covered)
         ratios = {
             "total_ratio": (total(self.predicted_m2), total(self.true_m2)),
-            "coverage": (total(np.nan_to_num(self.is_covered)), total(has_interval.astype(float))),
+            "interval_coverage": (
+                total(np.nan_to_num(self.is_covered)),
+                total(has_interval.astype(np.float64)),
+            ),
         }
         draws = {
             name: np.divide(part, whole, out=np.full(len(weights), np.nan), where=whole > 0)

@@ -43,10 +43,10 @@ def test_outlines_a_tenth_too_wide_have_areas_a_fifth_too_large() -> None:
     assert errors.pairs == 20
     assert errors.area_ratio == pytest.approx(1.21, abs=1e-3)
     assert errors.total_ratio == pytest.approx(1.21, abs=1e-3)
-    assert errors.area_error == pytest.approx(0.21, abs=1e-3)
+    assert errors.relative_area_error == pytest.approx(0.21, abs=1e-3)
     assert errors.iou == pytest.approx(1 / 1.21, abs=1e-3)
     assert (overall.ap50, overall.ap75) == (1, 1)
-    assert np.isnan(errors.coverage)
+    assert np.isnan(errors.interval_coverage)
 
 
 def test_errors_are_told_by_the_size_of_the_true_outline() -> None:
@@ -57,9 +57,9 @@ def test_errors_are_told_by_the_size_of_the_true_outline() -> None:
     small, large = result.metrics.overall.outlines.sizes
     assert (small.low_m, small.high_m, large.high_m) == (0, 6, np.inf)
     assert (small.errors.pairs, large.errors.pairs) == (5, 5)
-    assert small.errors.area_error == pytest.approx(0, abs=1e-6)
-    assert large.errors.area_error == pytest.approx(0.21, abs=1e-3)
-    assert large.errors.area_error_m2 == pytest.approx(0.21 * np.pi * 64, rel=0.005)
+    assert small.errors.relative_area_error == pytest.approx(0, abs=1e-6)
+    assert large.errors.relative_area_error == pytest.approx(0.21, abs=1e-3)
+    assert large.errors.absolute_area_error_m2 == pytest.approx(0.21 * np.pi * 64, rel=0.005)
 
 
 def test_the_coverage_is_the_fraction_of_intervals_that_hold_the_true_area() -> None:
@@ -69,10 +69,10 @@ def test_the_coverage_is_the_fraction_of_intervals_that_hold_the_true_area() -> 
     predictions = truth.assign(score=0.9, area_low_m2=low, area_high_m2=area * 1.2)
     result = evaluate(predictions, truth)
     assert result.metrics.overall.outlines is not None
-    assert result.metrics.overall.outlines.errors.coverage == 0.75
+    assert result.metrics.overall.outlines.errors.interval_coverage == 0.75
     values = json.loads(json.dumps(result.as_dict()))
     assert values["match"] == "outline"
-    assert values["overall"]["outlines"]["coverage"] == 0.75
+    assert values["overall"]["outlines"]["interval_coverage"] == 0.75
 
 
 def test_boxes_among_outlines_count_as_objects_and_not_for_areas() -> None:

@@ -58,7 +58,7 @@ const CASING_COLOUR = "rgba(0,0,0,.6)";
 const POINT_SIDE = 16; // CSS pixels of the outline of an object without an extent
 const CLUSTER_AREA = 64; // CSS px²; with less of the screen per box, clusters are drawn instead
 
-// A layer of boxes. isVisible[row] selects those that are drawn, styleIndex[row] the style of each:
+// A layer of boxes, which are drawn as outlines where these are known. isVisible[row] selects those that are drawn, styleIndex[row] the style of each:
 // {colour, dashed, width}.
 class BoxLayer {
   constructor(boxes, grid) {
@@ -96,7 +96,7 @@ class BoxLayer {
       const row = rows[i], style = this.styleIndex[row];
       if (!this.isVisible[row]) continue;
       const isOutline = (Math.max(w[row], h[row]) || this.pointSide) * view.zoom >= MIN_OUTLINE;
-      if (isOutline) outlines[style].push([x[row], y[row], w[row], h[row]]);
+      if (isOutline) outlines[style].push({ box: [x[row], y[row], w[row], h[row]], rings: this.boxes.outlines[row] });
       else dots[style].push(toScreenX(view, x[row] + w[row] / 2), toScreenY(view, y[row] + h[row] / 2));
     }
     drawDots(context, dots, this.styles);
@@ -132,18 +132,35 @@ function drawDots(context, dots, styles) {
   dots.forEach((positions, style) => fill(positions, styles[style].colour, DOT));
 }
 
-// Outlines of boxes; those without an extent get a small square around them.
-function drawOutlines(context, view, boxes, style) {
+// Outlines of objects {box, rings}: of boxes where there are no rings; boxes without an extent get a
+// small square around them.
+function drawOutlines(context, view, shapes, style) {
   const width = style.width || 2;
   for (const [colour, lineWidth] of [[CASING_COLOUR, width + 2 * CASING], [style.colour, width]]) {
     context.setLineDash(style.dashed && lineWidth === width ? [6, 3] : []);
     context.strokeStyle = colour;
     context.lineWidth = lineWidth;
-    for (const [x, y, w, h] of boxes) {
+    context.lineJoin = "round";
+    for (const { box: [x, y, w, h], rings } of shapes) {
+      if (rings) {
+        tracePath(context, view, rings);
+        context.stroke();
+        continue;
+      }
       const margin = w + h === 0 ? POINT_SIDE / 2 : 0;
       const [left, top] = [toScreenX(view, x) - margin, toScreenY(view, y) - margin];
       context.strokeRect(left, top, w * view.zoom + 2 * margin, h * view.zoom + 2 * margin);
     }
   }
   context.setLineDash([]);
+  context.lineJoin = "miter";
+}
+
+function tracePath(context, view, rings) {
+  context.beginPath();
+  for (const ring of rings) {
+    context.moveTo(toScreenX(view, ring[0]), toScreenY(view, ring[1]));
+    for (let i = 2; i < ring.length; i += 2) context.lineTo(toScreenX(view, ring[i]), toScreenY(view, ring[i + 1]));
+    context.closePath();
+  }
 }

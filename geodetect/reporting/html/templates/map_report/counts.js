@@ -67,7 +67,7 @@ function updateKeyFigures({ total, shown }) {
     [formatFraction(precision(total)), "precision"], [formatFraction(recall(total)), "recall"],
     [formatFraction(f1(total)), "F1"], [formatCount(total.objects), "ground-truth objects"],
   ];
-  const figures = [...(truth ? accuracy : [[area, "total area of boxes"]]), [median, "median length"]];
+  const figures = [...(truth ? accuracy : [[area, hasOutlines ? "total area" : "total area of boxes"]]), [median, "median length"]];
   byId("key-figures").replaceChildren(...figures.map(([value, name]) =>
     element("div", "", {}, element("dt", name), element("dd", value))));
 }

@@ -13,11 +13,13 @@ const objects = decodeBoxes(data.predictions, truth);
 const isPrediction = (row) => row < predictionCount;
 const truthRow = (row) => row - predictionCount; // in the arrays of the ground truth
 const boxOf = (row) => [objects.x[row], objects.y[row], objects.w[row], objects.h[row]];
+const shapeOf = (row) => ({ box: boxOf(row), rings: objects.outlines[row] });
 const classCodes = Int32Array.from(data.predictions.class.concat(truth ? truth.class : [])); // -1: any class
 const lengths = Float64Array.from(objects.x, (x, row) =>
   Math.max(objects.w[row], objects.h[row]) * pixelSize(x, objects.y[row]));
+const hasOutlines = objects.outlines.some((outline) => outline);
 const areas = Float64Array.from(objects.x, (x, row) =>
-  objects.w[row] * objects.h[row] * pixelSize(x, objects.y[row]) ** 2);
+  objects.areas[row] ?? objects.w[row] * objects.h[row] * pixelSize(x, objects.y[row]) ** 2);
 
 const scores = data.predictions.score ?? null;
 const scoredCount = scores ? scores.filter((score) => score !== null).length : 0;
@@ -27,8 +29,21 @@ const scoreOf = (row) => (scores && isPrediction(row) ? scores[row] : null);
 
 function decodeBoxes(...layers) {
   const decode = (name) => Float64Array.from(layers.flatMap((layer) => layer?.[name] ?? []), (value) => value / 10);
-  const x = decode("x");
-  return { count: x.length, x, y: decode("y"), w: decode("w"), h: decode("h") };
+  const x = decode("x"), y = decode("y");
+  const fill = (layer, name) => layer?.[name] ?? Array(layer?.x.length ?? 0).fill(null);
+  const outlines = layers.flatMap((layer) => fill(layer, "outlines"))
+    .map((outline, row) => (outline ? outline.map((steps) => decodeRing(steps, x[row], y[row])) : null));
+  return { count: x.length, x, y, w: decode("w"), h: decode("h"), outlines, areas: layers.flatMap((layer) => fill(layer, "areas")) };
+}
+
+// Vertices x, y, x, y, ... of a ring, from steps in tenths of a pixel that begin at a corner.
+function decodeRing(steps, x, y) {
+  const ring = new Float64Array(steps.length);
+  for (let i = 0; i < steps.length; i += 2) {
+    ring[i] = x += steps[i] / 10;
+    ring[i + 1] = y += steps[i + 1] / 10;
+  }
+  return ring;
 }
 
 // Ground size of a pixel in metres, at the nearest point where it was sampled; 1 without a CRS.

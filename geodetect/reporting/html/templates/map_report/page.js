@@ -9,7 +9,8 @@ const selectionLayer = {
   draw(context, view) {
     if (state.selected === null) return;
     const [x, y, w, h] = boxOf(state.selected), margin = Math.max(0, 14 / view.zoom - Math.max(w, h)) / 2;
-    drawOutlines(context, view, [[x - margin, y - margin, w + 2 * margin, h + 2 * margin]], { colour: "#ffffff", width: 4 });
+    const box = [x - margin, y - margin, w + 2 * margin, h + 2 * margin], rings = margin ? null : objects.outlines[state.selected];
+    drawOutlines(context, view, [{ box, rings }], { colour: "#ffffff", width: 4 });
   },
 };
 
@@ -115,15 +116,21 @@ function updateLegend() {
 }
 
 // ------------------------------------------------------------------ charts
-const length99 = (objects.count && lengths.slice().sort()[Math.floor(objects.count * 0.99)]) || 1;
-const lengthTick = niceStep(length99, 6), lengthTicks = Math.ceil(length99 / lengthTick);
-const lengthBins = new Bins(lengths.slice(0, predictionCount), 0, lengthTick * lengthTicks, lengthTicks * 5, lengthTick);
+// Bins of the predictions from 0 to a round number above 99 % of the values of all objects.
+function binsOf(values) {
+  const high = (objects.count && values.slice().sort()[Math.floor(objects.count * 0.99)]) || 1;
+  const tick = niceStep(high, 6), ticks = Math.ceil(high / tick);
+  return new Bins(values.slice(0, predictionCount), 0, tick * ticks, ticks * 5, tick);
+}
+const lengthBins = binsOf(lengths);
+const areaBins = hasOutlines ? binsOf(areas) : null;
 const scoreBins = scores ? new Bins(scores.slice(0, scoredCount), minScore, maxScore, 40) : null;
 const scoreColours = Array.from({ length: 40 }, (_, i) => palette.scores[scoreInterval(scoreAt((i + 0.5) / 40))]);
 
 function updateCharts({ total }) {
   const hasSize = isVisible.map((visible, row) => Number(visible && lengths[row] > 0)); // points have none
   histogram(byId("size-histogram"), lengthBins, lengthBins.count(hasSize), `Length of the longer side (${unit})`);
+  if (areaBins) histogram(byId("area-histogram"), areaBins, areaBins.count(hasSize), `Area (${unit}²)`);
   if (scores) sliderHistogram(byId("score-histogram"), scoreBins, scoreBins.count(isVisible), scoreColours);
   if (!truth) return;
   const isDefined = total.visible && total.objects;
@@ -215,6 +222,7 @@ function update() {
 }
 
 function init() {
+  byId("area-card").hidden = !hasOutlines;
   initCurve();
   initMap();
   initThreshold();

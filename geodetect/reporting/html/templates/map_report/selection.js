@@ -21,14 +21,15 @@ function select(row, { isShown = false, isLinked = true } = {}) {
 
 function attributesOf(row) {
   const [x, y, w, h] = boxOf(row), size = pixelSize(x, y);
-  const box = ["Box", w + h ? `${(w * size).toFixed(1)} x ${(h * size).toFixed(1)} ${unit}` : "a point"];
+  const box = [objects.outlines[row] ? "Extent" : "Box", w + h ? `${(w * size).toFixed(1)} x ${(h * size).toFixed(1)} ${unit}` : "a point"];
   const result = categories.length ? [[statuses ? "Status" : "Result", describeCategory(row)]] : [];
-  if (!isPrediction(row)) return [...result, ["Class", className(row)], box];
+  const area = hasOutlines && !(isPrediction(row) && columns.has("area_m2")) ? [["Area", `${formatCount(+areas[row].toPrecision(3))} ${unit}²`]] : [];
+  if (!isPrediction(row)) return [...result, ["Class", className(row)], box, ...area];
   const score = scores ? [["Score", formatValue(scoreOf(row))]] : [];
   const ofColumn = (column) => [column.name, formatValue(valueOf(column, row))];
   const first = [addressColumn, permitColumn].filter(Boolean), rest = [...columns.values()].filter((column) => !first.includes(column) && !(statuses && valueOf(column, row) === null));
   const zone = zones ? [["Zone", zoneNames(row) || "–"]] : [];
-  return [...result, ...first.map(ofColumn), ...zone, ...score, ["Class", className(row)], box, ...looseAttributes(row), ...rest.map(ofColumn)];
+  return [...result, ...first.map(ofColumn), ...zone, ...score, ["Class", className(row)], box, ...area, ...looseAttributes(row), ...rest.map(ofColumn)];
 }
 
 function describeCategory(row) {
@@ -71,7 +72,7 @@ function drawThumbnail() {
   const view = { cx: x + w / 2, cy: y + h / 2, zoom: side / windowSize, width: side, height: side, ratio };
   const context = canvas.getContext("2d");
   paintBackground(context, view, grid, imagery);
-  drawOutlines(context, view, [[x, y, w, h]], boxLayer.styles[boxLayer.styleIndex[row]]);
+  drawOutlines(context, view, [shapeOf(row)], boxLayer.styles[boxLayer.styleIndex[row]]);
 }
 
 // ------------------------------------------------------------------ link to an object

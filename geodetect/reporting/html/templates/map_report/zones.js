@@ -144,6 +144,12 @@ const zoneLayer = {
 // ------------------------------------------------------------------ table
 const formatExpected = ({ expected, low, high }) =>
   expected === null || expected === undefined ? "–" : `${formatCount(Math.round(expected))} (${formatCount(low)}\u2060–\u2060${formatCount(high)})`; // the interval stays on one line
+// "1,234 (1,100–1,380)" of an area and the ends of its 95 % interval.
+function formatArea(area) {
+  if (!area) return "–";
+  const [value, low, high] = area.map((number) => (number === null ? null : formatCount(Math.round(number))));
+  return low === null || high === null ? value : `${value} (${low}\u2060–\u2060${high})`;
+}
 const notSearched = ({ searched, searched_fraction: fraction }) => (searched === "assumed" ? null : 1 - fraction);
 const formatNotSearched = (zone) =>
   zone.searched === "assumed" ? "not known" : isPartlySearched(zone) ? `${Math.max(1, Math.round(notSearched(zone) * 100))} %` : "–";
@@ -158,6 +164,7 @@ function zoneColumns() {
     { name: capitalise(noun.plural), text: ({ count }) => orDash(count), key: ({ count }) => count, total: formatCount(zones.in_zones) },
     { name: capitalise(first?.name ?? " "), text: (zone) => orDash(zone.statuses?.[0]), key: (zone) => zone.statuses?.[0] ?? null, total: firstInZones, isUsed: Boolean(first) && has("statuses") },
     { name: "Expected (95 %)", text: formatExpected, key: ({ expected }) => expected, total: formatExpected(total), isUsed: has("expected") },
+    { name: zones.object_area?.[1] ? "Area in m² (95 %)" : "Area in m²", text: ({ object_area: area }) => formatArea(area), key: ({ object_area: area }) => area?.[0] ?? null, total: formatArea(zones.object_area), isUsed: hasOutlines && has("object_area") },
     { name: "per km²", text: ({ density }) => orDash(density, (value) => `${+value.toPrecision(3)}`), key: ({ density }) => density, isUsed: has("density"), isMinor: true },
     { name: "Not looked at", text: formatNotSearched, key: notSearched, isUsed: !isSearchUnknown },
   ].filter(({ isUsed }) => isUsed !== false);
