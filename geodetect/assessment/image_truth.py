@@ -62,7 +62,7 @@ class ImageTruth:
 
         Returns:
             ``class``, ``raster`` (file name), ``truth_row`` (row in the data set, counted from 0),
-            and ``geometry``: the box, clipped to the raster.
+            and ``geometry``: the box, or the outline where it is labelled, clipped to the raster.
         """
         labelled = place_labels(self.labels, self.rasters)
         check_placement(self.labels, labelled)
@@ -75,6 +75,10 @@ class ImageTruth:
             is_visible = box_ops.area(boxes) > 0
             grid = shift_grid(raster.grid, offset_px)
             geometry = shapely.polygons(grid.boxes_to_map(boxes[is_visible]))
+            if raster.outlines is not None:
+                outlines = shapely.clip_by_rect(raster.outlines[is_visible], *raster.grid.box)
+                is_outline = shapely.area(outlines) > 0  # False for None
+                geometry[is_outline] = shapely.transform(outlines[is_outline], grid.to_map)
             if crs is not None and grid.crs is not None:
                 geometry = reproject(geometry, horizontal_crs(grid.crs), crs)
             columns = {

@@ -24,11 +24,7 @@ from geodetect.io.sources.find import find_rasters, without_repetitions
 from geodetect.io.vector.read import LayerSource
 from geodetect.label_check import findings
 from geodetect.label_check.coverage import measure_coverage
-from geodetect.label_check.looseness import (
-    box_labels,
-    compare_with_imagery,
-    compare_with_outlines,
-)
+from geodetect.label_check.looseness import compare_with_imagery, compare_with_outlines
 from geodetect.label_check.problems import (
     OFF_IMAGERY,
     ON_NODATA,
@@ -161,7 +157,7 @@ def check_labels(
     recall = recall_by_size(sizes_m / gsd_m, anchors)
     fitted_recall = recall_by_size(sizes_m / gsd_m, fitted)
     shifts = estimate_shifts(rasters, seed=settings.seed) if settings.shift else []
-    looseness = compare_with_outlines(rasters, labels)
+    looseness = compare_with_outlines(rasters)
     if looseness is None and settings.shift:
         looseness = compare_with_imagery(rasters, seed=settings.seed)
     overlapping = _find_overlaps(rasters)
@@ -174,7 +170,7 @@ def check_labels(
         *findings.check_sizes(sizes_m / gsd_m, problems, tile_size=settings.tile_size),
         *findings.check_recall(recall, fitted_recall),
         *findings.check_shifts(shifts),
-        *findings.check_outlines(box_labels(labels), looseness),
+        *findings.check_outlines(rasters, looseness),
         *findings.check_looseness(looseness),
         *findings.check_coverage(coverage),
     ]

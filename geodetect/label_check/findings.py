@@ -11,12 +11,12 @@ from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.labels.placement import describe_unplaced_sources, explain_no_placement
 from geodetect.label_check import problems as reasons
 from geodetect.label_check.coverage import LabelCoverage
-from geodetect.label_check.looseness import LoosenessEstimate
+from geodetect.label_check.looseness import LoosenessEstimate, box_mask
 from geodetect.label_check.problems import Problem
 from geodetect.label_check.registration import ShiftEstimate
 from geodetect.label_check.report import Finding, RasterOverlap
 from geodetect.model.network.anchor_fit import RecallBin
-from geodetect.types import BoolArray, FloatArray
+from geodetect.types import FloatArray
 
 TINY_PX = 4.0
 MOST_TINY = 0.05  # fraction of the objects
@@ -217,14 +217,21 @@ def check_shifts(shifts: Sequence[ShiftEstimate]) -> Iterator[Finding]:
             yield Finding("warning", "shift", text)
 
 
-def check_outlines(is_box: BoolArray, looseness: LoosenessEstimate | None) -> Iterator[Finding]:
+def check_outlines(
+    rasters: Sequence[LabelledRaster], looseness: LoosenessEstimate | None
+) -> Iterator[Finding]:
     """Report labels that mix boxes and outlines.
 
     Args:
-        is_box: ``bool[N]`` labels that are boxes.
+        rasters: Rasters with their labels.
         looseness: Excess of labels, of boxes over outlines where objects are labelled as both.
     """
-    boxes = int(is_box.sum())
+    is_box = {
+        label_id: value
+        for labelled in rasters
+        for label_id, value in zip(labelled.ids.tolist(), box_mask(labelled).tolist(), strict=True)
+    }
+    boxes = sum(is_box.values())
     outlines = len(is_box) - boxes
     if looseness is not None and looseness.source == "outlines":
         text = (
@@ -234,8 +241,8 @@ def check_outlines(is_box: BoolArray, looseness: LoosenessEstimate | None) -> It
         yield Finding("warning", "outlines", text)
     elif min(boxes, outlines) >= LEAST_MIXED:
         text = (
-            f"{boxes:,} labels are boxes and {outlines:,} are outlines: shapes and areas are "
-            f"learned from the outlines only"
+            f"{boxes:,} labels are boxes or points and {outlines:,} are outlines: shapes and areas "
+            f"are learned from the outlines only"
         )
         yield Finding("note", "outlines", text)
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import shapely
 
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.assessment.matching.layer_offset import MAD_TO_DEVIATION, MEDIAN_ERROR
-from geodetect.assessment.matching.outlines import box_mask
 from geodetect.geo import boxes as box_ops
-from geodetect.io.labels.label_set import LabelSet, MapLabels
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.reader import Pixels
 from geodetect.label_check.label_windows import (
@@ -80,31 +79,25 @@ class LoosenessEstimate:
 
 
 @phase("Comparing labels with outlines")
-def compare_with_outlines(
-    rasters: Sequence[LabelledRaster], labels: LabelSet
-) -> LoosenessEstimate | None:
+def compare_with_outlines(rasters: Sequence[LabelledRaster]) -> LoosenessEstimate | None:
     """Compare boxes with outlines of the same objects, where labels are both.
 
     Args:
         rasters: Rasters with their labels.
-        labels: All labels.
 
     Returns:
         None with fewer than ``LEAST_LABELS`` pairs.
     """
-    is_box = box_labels(labels)
-    if is_box.all() or not is_box.any():
-        return None
     excess, sides, gsd_m = [np.empty((0, 4))], [np.empty(0)], []
     for labelled in rasters:
-        is_box_here = is_box[labelled.ids]
-        boxes, outlines = labelled.boxes[is_box_here], labelled.boxes[~is_box_here]
+        is_box = box_mask(labelled)
+        boxes, outlines = labelled.boxes[is_box], labelled.boxes[~is_box]
         matches = match_boxes(boxes, np.ones(len(boxes)), outlines, iou=PAIR_IOU)
         rows = np.flatnonzero(matches.is_tp)
         metres = np.tile(labelled.grid.gsd_xy_m or (np.nan, np.nan), 2)
         difference = outlines[matches.truth_of[rows]] - boxes[rows]
         excess.append(difference * metres * [1, 1, -1, -1])
-        sides.append(labelled.sizes_m[is_box_here][rows].min(axis=1))
+        sides.append(labelled.sizes_m[is_box][rows].min(axis=1))
         gsd_m += [labelled.gsd_m] * len(rows)
     if len(gsd_m) < LEAST_LABELS:
         return None
@@ -154,15 +147,11 @@ def compare_with_imagery(
     return _summarize("imagery", np.array(excess), np.array(sides), raster_gsd_m)
 
 
-def box_labels(labels: LabelSet) -> BoolArray:
-    """Return True for labels that are boxes, ``bool[N]``; those in pixels are taken for boxes."""
-    masks = [np.empty(0, dtype=bool)]
-    for source in labels.sources:
-        if isinstance(source, MapLabels):
-            masks.append(box_mask(source.geometries, source.crs))
-        else:
-            masks.append(np.ones(len(source), dtype=bool))
-    return np.concatenate(masks)
+def box_mask(labelled: LabelledRaster) -> BoolArray:
+    """Return True for labels of which only a box is known, ``bool[K]``."""
+    if labelled.outlines is None:
+        return np.ones(len(labelled.boxes), dtype=bool)
+    return np.asarray(shapely.is_missing(labelled.outlines), dtype=bool)
 
 
 def _summarize(

@@ -129,3 +129,38 @@ def test_a_model_on_images_with_labels_on_a_map_is_an_error_without_other_option
     with pytest.raises(GeoreferenceError, match=r"or give labels in pixels .* as `truth`") as error:
         geodetect.evaluate_model(detector(), images, layer, SETTINGS)
     assert "pixel_coords" not in str(error.value)
+
+
+def test_outlines_of_image_labels_are_compared_as_outlines(tmp_path: Path) -> None:
+    write_images(tmp_path / "images", {"a.png": CORNERS}, side=SIDE)
+    triangles = [
+        [x, y, x + 16, y, x, y + 16]
+        for x, y in CORNERS  # half of each square
+    ]
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png", "width": SIDE, "height": SIDE}],
+        "categories": [{"id": 1, "name": "square"}],
+        "annotations": [
+            {
+                "id": n,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [x, y, 16, 16],
+                "segmentation": [points],
+            }
+            for n, ((x, y), points) in enumerate(zip(CORNERS, triangles, strict=True), 1)
+        ],
+    }
+    labels = write_text(tmp_path / "coco.json", json.dumps(coco))
+    result = geodetect.evaluate_model(
+        detector(),
+        tmp_path / "images",
+        labels,
+        EvaluateSettings(conf=0.5, iou=0.3, match="outline"),
+        predict_settings=IN_PIXELS,
+    )
+    overall = result.metrics.overall
+    assert overall.at_threshold.f1 == 1
+    assert overall.outlines is not None
+    assert overall.outlines.errors.iou == pytest.approx(0.5)
+    assert overall.outlines.errors.area_ratio == pytest.approx(2)

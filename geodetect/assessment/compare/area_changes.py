@@ -36,9 +36,9 @@ class AreaAgreement:
     @classmethod
     def from_changes(cls, changes: gpd.GeoDataFrame) -> AreaAgreement | None:
         """Return the agreement in a layer of changes; None without pairs of outlines."""
-        ratio = changes[RATIO].dropna() if RATIO in changes else ()
-        if not len(ratio):
+        if RATIO not in changes:
             return None
+        ratio = changes[RATIO].dropna()
         differing = int(changes[DIFFERS].sum()) if DIFFERS in changes else None
         return cls(len(ratio), round(float(ratio.median()), RATIO_DECIMALS), differing)
 

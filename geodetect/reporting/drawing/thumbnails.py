@@ -83,5 +83,5 @@ def shapes_near(
     for shapes, colour in layers:
         boxes = shapes.boxes
         overlaps = (boxes[:, :2] < window[2:]) & (boxes[:, 2:] > window[:2])
-        near.append((shapes[overlaps.all(axis=1)], colour))
+        near.append((shapes[np.flatnonzero(overlaps.all(axis=1))], colour))
     return near

@@ -304,8 +304,7 @@ def _measure_areas(layer: CanvasLayer) -> FloatArray:
     if layer.table.crs is not None:
         return ground_areas_m2(layer.table.geometry.to_numpy(), layer.table.crs)
     outlines = layer.shapes.outlines
-    is_box = np.equal(outlines, None)
-    return np.where(is_box, box_ops.area(layer.boxes), shapely.area(outlines))
+    return np.where(shapely.is_missing(outlines), box_ops.area(layer.boxes), shapely.area(outlines))
 
 
 def _format_metres(metres: float) -> str:
