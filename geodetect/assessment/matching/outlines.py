@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.matching.comparison_grid import (
-    LEAST_FILL,
-    comparison_grid,
-    crs_grid,
-)
+from geodetect.assessment.matching.comparison_grid import LEAST_FILL, comparison_grid
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.grid import Grid
@@ -127,15 +124,19 @@ def box_mask(outlines: ObjectArray, crs: CRS | None) -> BoolArray:
     rows, shapes = rows[is_quadrilateral], shapes[is_quadrilateral]
     if len(rows) == 0:
         return is_box
-    grids = [crs_grid(crs)]
-    if crs is not None:
-        grids.append(comparison_grid(shapes, crs, crs))
-    for grid in grids:
-        try:
-            moved = shapes if crs is None else reproject(shapes, crs, grid.crs or crs)
-        except GeoreferenceError:
-            continue
-        moved = shapely.transform(moved, grid.to_px)
-        extent = shapely.area(shapely.box(*shapely.bounds(moved).T))
-        is_box[rows[shapely.area(moved) >= LEAST_FILL * extent]] = True
+    is_aligned = _fill_bounds(shapes)
+    is_box[rows] = is_aligned
+    if crs is None or is_aligned.mean() > 0.5:
+        return is_box
+    grid = comparison_grid(shapes, crs, crs)
+    with contextlib.suppress(GeoreferenceError):  # outside the area where the CRS is defined
+        is_box[rows] |= _fill_bounds(
+            shapely.transform(reproject(shapes, crs, grid.crs or crs), grid.to_px)
+        )
     return is_box
+
+
+def _fill_bounds(polygons: ObjectArray) -> BoolArray:
+    """Return True for polygons that fill their bounding boxes, ``bool[N]``."""
+    extent = shapely.area(shapely.box(*shapely.bounds(polygons).T))
+    return np.asarray(shapely.area(polygons) >= LEAST_FILL * extent)
