@@ -286,3 +286,35 @@ def test_comparing_layers_loads_no_network_library(inputs: LayerFolder) -> None:
     )
     assert "geodetect.assessment.evaluate.evaluation" in loaded
     assert not loaded & {"torch", "torchvision", "matplotlib", "openvino"}
+
+
+def test_outlines_are_measured_in_80_columns_and_never_with_a_distance(
+    inputs: LayerFolder, tmp_path: Path
+) -> None:
+    truth = gpd.read_file(inputs.path("truth.gpkg"))
+    discs = truth.assign(geometry=truth.geometry.centroid.buffer(4))
+    area = discs.geometry.area
+    found = discs.assign(
+        geometry=discs.geometry.buffer(0.2),
+        score=0.9,
+        area_low_m2=area * 0.95,
+        area_high_m2=area * 1.2,
+    )
+    paths = tmp_path / "found.gpkg", tmp_path / "truth.gpkg"
+    write(found, paths[0])
+    write(discs, paths[1])
+    result = invoke("evaluate", *paths, "--match", "outline")
+    assert result.exit_code == 0, result.output
+    tables, _, remarks = result.stdout.partition("\nMatches: ")
+    assert max(map(len, tables.splitlines())) <= 80
+    assert "Outlines and areas of true positives" in tables
+    assert "Average precision of outlines" in tables
+    assert remarks.startswith("IoU 0.5 or more of outlines")
+    assert "150 true positives together have 1.10" in remarks
+    values = json.loads(invoke("evaluate", *paths, "--match", "outline", "--json").stdout)
+    outlines = values["overall"]["outlines"]
+    assert (outlines["pairs"], outlines["interval_coverage"]) == (150, 1.0)
+    assert outlines["area_ratio"] == pytest.approx(1.1025, abs=1e-3)
+    assert values["area_error"]["bias"] == pytest.approx(1 / 1.1025, abs=1e-3)
+    failure = invoke("evaluate", *paths, "--match", "outline", "--distance", "3")
+    check_failure(failure, "--distance 3 matches centres", "--match outline")

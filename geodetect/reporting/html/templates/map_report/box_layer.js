@@ -58,7 +58,8 @@ const CASING_COLOUR = "rgba(0,0,0,.6)";
 const POINT_SIDE = 16; // CSS pixels of the outline of an object without an extent
 const CLUSTER_AREA = 64; // CSS px²; with less of the screen per box, clusters are drawn instead
 
-// A layer of boxes, which are drawn as outlines where these are known. isVisible[row] selects those that are drawn, styleIndex[row] the style of each:
+// A layer of boxes, which are drawn as outlines where these are known. isVisible[row] selects those
+// that are drawn, styleIndex[row] the style of each:
 // {colour, dashed, width}.
 class BoxLayer {
   constructor(boxes, grid) {
