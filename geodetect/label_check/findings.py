@@ -258,8 +258,8 @@ def check_looseness(looseness: LoosenessEstimate | None) -> Iterator[Finding]:
         text = f"labels are {excess} than what they show on each side"
     ratio = (1 - 2 * looseness.excess_m / looseness.side_m) ** -2
     text += (
-        f" (median of {looseness.labels:,}): a model learns boxes that cover {ratio:.1f} times "
-        f"the object; draw labels tightly, or as outlines"
+        f" (median of {looseness.labels:,}): a model learns boxes of {ratio:.1f} times the "
+        f"area; draw labels tightly, or as outlines"
     )
     yield Finding("warning", "looseness", text)
 
