@@ -312,7 +312,7 @@ def test_outlines_are_measured_in_80_columns_and_never_with_a_distance(
     assert remarks.startswith("IoU 0.5 or more of outlines")
     assert "150 true positives together have 1.10" in remarks
     values = json.loads(invoke("evaluate", *paths, "--match", "outline", "--json").stdout)
-    outlines = values["overall"]["outlines"]
+    outlines = values["overall"]["outline_errors"]
     assert (outlines["pairs"], outlines["interval_coverage"]) == (150, 1.0)
     assert outlines["area_ratio"] == pytest.approx(1.1025, abs=1e-3)
     assert values["area_error"]["bias"] == pytest.approx(1 / 1.1025, abs=1e-3)

@@ -140,7 +140,7 @@ class ClassValues(JsonValues):
     at_threshold: PointValues = Field(description="Counts and rates at the score threshold.")
     best_f1: PointValues = Field(description="Counts and rates at the threshold of highest F1.")
     by_size: tuple[SizeValues, ...] = Field(description="Recall by size on the ground.")
-    outlines: ClassOutlineValues | None = Field(
+    outline_errors: ClassOutlineValues | None = Field(
         description="Errors of outlines and areas; null: boxes or centres are matched."
     )
 

@@ -202,9 +202,9 @@ def _class_as_dict(metrics: ClassMetrics) -> dict[str, Any]:
         for number, size in enumerate(metrics.sizes)
     ]
     outlines = metrics.outlines
-    values["outlines"] = outlines and _outlines_as_dict(outlines.errors, outlines.intervals)
+    values["outline_errors"] = outlines and _outlines_as_dict(outlines.errors, outlines.intervals)
     if outlines is not None:
-        values["outlines"]["by_size"] = [
+        values["outline_errors"]["by_size"] = [
             {"low_m": _round_or_none(size.low_m), "high_m": _round_or_none(size.high_m)}
             | _outlines_as_dict(size.errors, size.intervals)
             for size in outlines.sizes

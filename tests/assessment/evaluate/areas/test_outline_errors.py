@@ -72,7 +72,7 @@ def test_the_coverage_is_the_fraction_of_intervals_that_hold_the_true_area() -> 
     assert result.metrics.overall.outlines.errors.interval_coverage == 0.75
     values = json.loads(json.dumps(result.as_dict()))
     assert values["match"] == "outline"
-    assert values["overall"]["outlines"]["interval_coverage"] == 0.75
+    assert values["overall"]["outline_errors"]["interval_coverage"] == 0.75
 
 
 def test_boxes_among_outlines_count_as_objects_and_not_for_areas() -> None:
@@ -113,7 +113,7 @@ def test_an_evaluation_without_outlines_has_no_errors_of_outlines() -> None:
     truth = discs((4.0,))
     result = geodetect.evaluate(truth.assign(score=0.9), truth)
     assert result.metrics.overall.outlines is None
-    assert result.as_dict()["overall"]["outlines"] is None
+    assert result.as_dict()["overall"]["outline_errors"] is None
     assert result.area_error is None
 
 
