@@ -194,6 +194,9 @@ print(card.classes, card.gsd_m, card.conf)
 # %% quantize (not run)
 geodetect.quantize("mine.safetensors", "neighbourhood.tif", "mine-int8.safetensors", tiles=64)
 
+# %% calibrate (not run)
+geodetect.calibrate("cars.safetensors", "tiles/", "cars.gpkg", "calibrated.safetensors")
+
 # %% convert (not run)
 geodetect.convert("trees.ckpt", "trees.safetensors", gsd="10cm")
 
@@ -244,6 +247,9 @@ settings = geodetect.QuantizeSettings(tiles=64, min_ap="95%")
 
 # %% ExportSettings
 settings = geodetect.ExportSettings(target="deepness", tile_size=512)
+
+# %% CalibrateSettings
+settings = geodetect.CalibrateSettings(iou=0.3)
 
 # %% ConvertSettings
 settings = geodetect.ConvertSettings(gsd=0.1, classes=["tree"])

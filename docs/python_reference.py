@@ -42,7 +42,7 @@ Written by `python docs/python_reference.py` from the docstrings and from
 GROUPS = {
     "Detection": "predict predict_layer predict_to_file plan estimate coverage_table write",
     "Runs on many machines": "plan_to_folder predict_shards run_status draw_run_map merge_to_file",
-    "Accuracy, changes and counts": "evaluate evaluate_model compare summarize "
+    "Accuracy, changes and counts": "evaluate evaluate_model calibrate compare summarize "
     "error_rates_from_model error_rates_from_evaluation",
     "Pictures and pages": "report preview write_training_page",
     "Labels and training": "check export_chips train",

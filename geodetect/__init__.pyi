@@ -1,5 +1,6 @@
 """Public names and the modules they are loaded from when first used."""
 
+from .assessment.calibrate import calibrate
 from .assessment.compare.comparison import compare
 from .assessment.evaluate.evaluation import evaluate, evaluate_model
 from .assessment.summarize.count_correction import ErrorRates
@@ -33,6 +34,7 @@ from .reporting.preview import preview
 from .reporting.run_map import draw_run_map
 from .reporting.training_report.page import write_training_page
 from .settings import (
+    CalibrateSettings,
     CheckSettings,
     ChipSettings,
     CompareSettings,
@@ -53,6 +55,7 @@ from .version import __version__
 
 __all__ = [
     "ArrayRaster",
+    "CalibrateSettings",
     "CallableDetector",
     "CheckSettings",
     "ChipSettings",
@@ -81,6 +84,7 @@ __all__ = [
     "TrainSettings",
     "TrainingSummary",
     "__version__",
+    "calibrate",
     "check",
     "compare",
     "convert",

@@ -1,6 +1,11 @@
 """Settings of every command: names, types, ranges, defaults and descriptions."""
 
-from geodetect.settings.assessment import CompareSettings, EvaluateSettings, SummarizeSettings
+from geodetect.settings.assessment import (
+    CalibrateSettings,
+    CompareSettings,
+    EvaluateSettings,
+    SummarizeSettings,
+)
 from geodetect.settings.labels import CheckSettings, ChipSettings
 from geodetect.settings.models import ConvertSettings, ExportSettings, QuantizeSettings
 from geodetect.settings.prediction import ModelSettings, PredictSettings
@@ -8,6 +13,7 @@ from geodetect.settings.reporting import DrawingSettings, PreviewSettings, Repor
 from geodetect.settings.training import TrainSettings
 
 __all__ = [
+    "CalibrateSettings",
     "CheckSettings",
     "ChipSettings",
     "CompareSettings",

@@ -98,6 +98,26 @@ class EvaluateSettings(TruthSettings):
         return sizes
 
 
+def _description(field: str) -> str | None:
+    """Return the description of a field of ``EvaluateSettings``."""
+    return EvaluateSettings.model_fields[field].description
+
+
+class CalibrateSettings(TruthSettings):
+    """Settings of ``calibrate``."""
+
+    section: ClassVar[str] = "Calibration"
+
+    iou: Iou = Field(0.5, description=_description("iou"))
+    distance: Metres | None = Field(None, description=_description("distance"))
+    conf: Score | None = Field(
+        None,
+        description="Score threshold of the new model, after calibration. Default: the one with "
+        "the highest F1.",
+    )
+    aoi: Annotated[Area | None, FormerNames("area")] = Field(None, description=_description("aoi"))
+
+
 class CompareSettings(MatchedLayerSettings):
     """Settings of ``compare``."""
 

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from geodetect.types import AreaSource, PathLike
 
 
+class CalibrateKeywords(TypedDict, total=False):
+    """Fields of ``CalibrateSettings``."""
+
+    aoi: AreaSource | None
+    class_field: str | None
+    conf: float | str | None
+    distance: float | str | None
+    ignore_classes: bool
+    iou: float | str
+    pred_crs: str | int | CRS | None
+    score_field: str | None
+    truth_crs: str | int | CRS | None
+
+
 class CheckKeywords(TypedDict, total=False):
     """Fields of ``CheckSettings``."""
 

@@ -23,7 +23,16 @@ from tests.helpers.json_schema import PATH, check_json, validator
 from tests.helpers.predict_command import write_inputs
 from tests.helpers.program import ROOT, invoke, program_environment, run_program
 from tests.helpers.quantizable_model import need_nncf, save_plain_model, write_squares
-from tests.helpers.square_scenes import CRS, GSD_M, ORIGIN_M, square_boxes, write_labels
+from tests.helpers.square_scenes import (
+    CRS,
+    GSD_M,
+    ORIGIN_M,
+    grid_corners,
+    square_boxes,
+    squares_image,
+    write_labels,
+    write_raster,
+)
 from tests.helpers.torchvision_networks import small_network
 
 Run = Callable[[Path], tuple[object, ...]]
@@ -70,6 +79,10 @@ RUNS: dict[str, Run] = {
     "convert": lambda folder: (
         *("convert", folder / "three.pth", "-o", folder / "converted.safetensors"),
         *("--classes", "a,b,c"),
+    ),
+    "calibrate": lambda folder: (
+        *("calibrate", folder / "squares.safetensors", "--rasters", folder / "large.tif"),
+        *("--truth", folder / "half.geojson", "-o", folder / "calibrated.safetensors"),
     ),
     "export": lambda folder: (
         *("export", folder / "squares.safetensors", "-o", folder / "squares.mlm.json"),
@@ -123,6 +136,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(run_name: str, folder: Path, *options: object) -> dict[str, Any]:
     if run_name == "convert":
         torch.save(small_network(classes=3).state_dict(), folder / "three.pth")
+    if run_name == "calibrate":
+        corners = grid_corners(480)
+        write_raster(folder / "large.tif", squares_image(480, corners))
+        write_labels(folder / "half.geojson", square_boxes(corners[::2]).tolist())
     if run_name == "quantize":
         need_nncf()
         save_plain_model(folder / "plain.safetensors")

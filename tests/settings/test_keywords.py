@@ -22,6 +22,7 @@ from geodetect.settings.keywords import PredictKeywords
 from tests.helpers.program import ROOT
 
 FUNCTIONS = {
+    "calibrate": "CalibrateSettings",
     "check": "CheckSettings",
     "compare": "CompareSettings",
     "convert": "ConvertSettings",

@@ -10,6 +10,7 @@ _COMMANDS = {
     "train": "fit finetune fine-tune learn retrain training",
     "check": "lint verify inspect labels",
     "evaluate": "eval val validate test score metrics assess benchmark accuracy",
+    "calibrate": "platt tune adjust",
     "compare": "diff change changes match delta",
     "summarize": "summarise summary count stats zonal aggregate",
     "report": "map page html web dashboard export-html",

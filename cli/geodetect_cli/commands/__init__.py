@@ -8,6 +8,7 @@ COMMANDS = {  # first line of the help of each, so that none is imported to list
     "train": "Train a model on labelled rasters.",
     "check": "Check labels and rasters before a training.",
     "evaluate": "Measure the accuracy of predictions, or of a model.",
+    "calibrate": "Make the scores of a model fractions of true positives.",
     "compare": "List objects that are new, confirmed, moved or missing.",
     "summarize": "Count predictions by zone, corrected for known errors.",
     "report": "Show predictions or changes on a page that works offline.",

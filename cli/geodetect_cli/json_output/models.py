@@ -156,6 +156,14 @@ class ExportOutput(JsonOutput):
     card: CardValues = Field(description="Card of the model.")
 
 
+class CalibrateOutput(JsonOutput):
+    """Output of ``calibrate``."""
+
+    command: Literal["calibrate"] = Field("calibrate", description="Name of the command.")
+    output: PathText = Field(description="The model file.")
+    card: CardValues = Field(description="Card of the model.")
+
+
 class QuantizeOutput(JsonOutput):
     """Output of ``quantize``."""
 

@@ -21,6 +21,7 @@ from geodetect_cli.json_output.envelope import SCHEMA_VERSION, FailureOutput, Js
 from geodetect_cli.json_output.events import Event, MessageEvent, ProgressEvent
 from geodetect_cli.json_output.labels import CheckOutput, TileOutput
 from geodetect_cli.json_output.models import (
+    CalibrateOutput,
     ConvertOutput,
     ExportOutput,
     ModelInfoOutput,
@@ -50,6 +51,7 @@ OUTPUTS: tuple[type[JsonOutput], ...] = (
     SummarizeOutput,
     ReportOutput,
     PreviewOutput,
+    CalibrateOutput,
     ConvertOutput,
     ExportOutput,
     QuantizeOutput,
