@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from geodetect.settings.base import CommandLine, FormerNames
+from geodetect.settings.base import CommandLine, FormerNames, Settings
 from geodetect.settings.inputs import LayerSettings, MatchedLayerSettings, TruthSettings
 from geodetect.settings.value_types import (
     Area,
@@ -103,7 +103,7 @@ def _description(field: str) -> str | None:
     return EvaluateSettings.model_fields[field].description
 
 
-class CalibrateSettings(TruthSettings):
+class CalibrateSettings(Settings):
     """Settings of ``calibrate``."""
 
     section: ClassVar[str] = "Calibration"
@@ -116,6 +116,9 @@ class CalibrateSettings(TruthSettings):
         "the highest F1.",
     )
     aoi: Annotated[Area | None, FormerNames("area")] = Field(None, description=_description("aoi"))
+    truth_crs: Crs | None = Field(None, description=_description("truth_crs"))
+    class_field: Name | None = Field(None, description=_description("class_field"))
+    ignore_classes: bool = Field(False, description=_description("ignore_classes"))
 
 
 class CompareSettings(MatchedLayerSettings):

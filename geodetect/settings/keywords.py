@@ -23,8 +23,6 @@ class CalibrateKeywords(TypedDict, total=False):
     distance: float | str | None
     ignore_classes: bool
     iou: float | str
-    pred_crs: str | int | CRS | None
-    score_field: str | None
     truth_crs: str | int | CRS | None
 
 
