@@ -55,7 +55,7 @@ def calibrate(
     Detections down to a score of 0.05 are matched with the truth as by ``evaluate_model``. Platt
     scaling is fitted to them, class by class, on top of a calibration that the model has already.
     The score threshold of the new card is the one with the highest F1, and its figures are those
-    on this truth.
+    on this truth. With ``match="outline"`` the error of areas is measured, too.
 
     Args:
         model: Name of a built-in model or path of a model file.
@@ -141,6 +141,7 @@ def _calibrate_card(card: ModelCard, evaluation: Evaluation, *, conf: float | No
         update={
             "calibration": calibration,
             "conf": conf,
+            "area_error": evaluation.area_error or card.area_error,
             "metrics": {n: round(v, DECIMALS) for n, v in figures.items() if math.isfinite(v)},
         }
     )

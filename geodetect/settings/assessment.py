@@ -108,6 +108,7 @@ class CalibrateSettings(Settings):
 
     section: ClassVar[str] = "Calibration"
 
+    match: Literal["box", "outline"] = Field("box", description=_description("match"))
     iou: Iou = Field(0.5, description=_description("iou"))
     distance: Metres | None = Field(None, description=_description("distance"))
     conf: Score | None = Field(

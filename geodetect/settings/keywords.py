@@ -23,6 +23,7 @@ class CalibrateKeywords(TypedDict, total=False):
     distance: float | str | None
     ignore_classes: bool
     iou: float | str
+    match: Literal["box", "outline"]
     truth_crs: str | int | CRS | None
 
 
