@@ -270,7 +270,7 @@ def _choose_scheme(
         height, width = card.imported.input_px
         raise InputError(
             f"`tile_size` {tile_px}: model {card.name} takes images of {width} x {height} px; "
-            f"choose a smaller one, or convert the model again with this `tile_size`"
+            f"choose a smaller one, or convert an ONNX file of that size"
         )
     default = scheme_of(tile_px)
     if settings.tile_size is not None or card.network is None:

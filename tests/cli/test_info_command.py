@@ -112,3 +112,10 @@ def test_models_lists_what_is_built_in() -> None:
     text = invoke("models")
     assert all(name in text.stdout for name in list_models())
     assert list_models() or "no built-in models" in text.stderr
+
+
+def test_an_onnx_file_names_the_command_that_converts_it(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
+    result = invoke("info", tmp_path / "m.onnx")
+    assert result.exit_code == 1
+    assert "an ONNX model; convert it with `geodetect convert`" in result.stderr

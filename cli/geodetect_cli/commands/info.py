@@ -45,7 +45,7 @@ def command(options: InfoOptions) -> None:
     from geodetect.model.runtimes.stored_networks import list_networks
 
     file = options.file
-    is_model = file in list_models() or file.endswith(".safetensors")
+    is_model = file in list_models() or file.endswith((".safetensors", ".onnx"))
     is_word = file.replace("-", "").replace("_", "").isalnum()  # no path, address or suffix
     if is_word and not is_model and not Path(file).exists():
         raise InputError(
