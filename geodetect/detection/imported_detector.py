@@ -7,7 +7,7 @@ import shapely
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.nms import nms
-from geodetect.errors import InputError, ModelFileError
+from geodetect.errors import InputError, ModelFileError, translate_errors
 from geodetect.geo import boxes as box_ops
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
 from geodetect.model.card import ModelCard
@@ -74,7 +74,7 @@ class ImportedDetector:
         self.card, self._imported = card, card.imported
         self._layout = layout_of(card.imported.layout)
         self._runtime = ImportedRuntime(
-            card, card.imported, weights, runtime=runtime, precision=precision, device=device
+            card, weights, runtime=runtime, precision=precision, device=device
         )
         self.runs_on = self._runtime.title
         self.has_outlines = self._layout.is_oriented and outlines
@@ -86,6 +86,13 @@ class ImportedDetector:
         self._iou = card.iou if iou is None else iou
         self._numbers = self._class_numbers()
         self._min_scores = self._lowest_scores()
+        black = np.zeros((len(card.mean), *card.imported.input_px), np.uint8)
+        with translate_errors(
+            f"model {card.name}: its network does not fit its card (layout {self._layout.name}); "
+            f"convert it again with `geodetect convert`",
+            ModelFileError,
+        ):
+            self._layout.decode(self._runtime.run(black), card.imported.input_px, self._min_scores)
 
     def __call__(self, pixels: UInt8Array, valid: BoolArray) -> list[Detections]:
         """See ``Detector``.

@@ -215,6 +215,27 @@ def test_a_class_number_that_is_of_no_class_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"layout": "boxes-scores-labels"},
+        {"layout": "nanodet"},
+        {"input_px": (96, 96)},
+    ],
+)
+def test_a_network_that_does_not_fit_its_card_is_refused_before_it_is_used(
+    models: dict[str, Path], changes: dict[str, Any], tmp_path: Path
+) -> None:
+    card, weights = read_model_file(models["yolov8"])
+    assert card.imported is not None
+    imported = card.imported.model_copy(update=changes)
+    path = tmp_path / "m.safetensors"
+    write_model_file(path, card.model_copy(update={"imported": imported}), weights)
+    with pytest.raises(ModelFileError, match="does not fit its card") as caught:
+        load_detector(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"runtime": "torch"}, "`runtime` torch: not available for model yolov8, which was"),

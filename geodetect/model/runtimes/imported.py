@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from geodetect.errors import InputError, ModelFileError, translate_errors
-from geodetect.model.card import ImportedNetwork, ModelCard
+from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.base import network_bytes_per_px
 from geodetect.model.runtimes.openvino import (
@@ -19,15 +19,17 @@ from geodetect.model.runtimes.openvino import (
 from geodetect.model.runtimes.stored_networks import NETWORK, stored_network
 from geodetect.types import AnyArray, UInt8Array
 
+NO_NETWORK = "its network cannot be run; convert it again with `geodetect convert`"
 RUNTIMES, DEVICES = ("auto", "openvino"), ("auto", "cpu")
 
 
 class ImportedRuntime:
     """Network that a model file holds in OpenVINO's form, run image by image.
 
+    A first image is to be run before there are threads, see ``CompiledNetwork``.
+
     Args:
         card: The model's card.
-        network: Its ``imported``.
         weights: All arrays of the model file, by name.
         runtime: ``auto`` or ``openvino``.
         precision: ``fp32``, ``bf16`` or ``fp16``; ``auto``: fp32, as what another costs is not
@@ -49,7 +51,6 @@ class ImportedRuntime:
     def __init__(
         self,
         card: ModelCard,
-        network: ImportedNetwork,
         weights: Weights,
         *,
         runtime: str = "auto",
@@ -69,13 +70,14 @@ class ImportedRuntime:
                 )
         core = open_core()
         picked, _ = pick_precisions(core, "fp32" if precision == "auto" else precision)
-        compiled = CompiledNetwork(core, _read_network(core, card, weights), picked)
+        model = _read_network(core, card, weights)
+        with translate_errors(f"model {card.name}: {NO_NETWORK}", ModelFileError):
+            compiled = CompiledNetwork(core, model, picked)
         self.title = f"OpenVINO {picked} on cpu"
         self.identity = f"{self.title}, {compiled.identity}"
         self.streams = compiled.streams
         self.bytes_per_px = network_bytes_per_px(None, picked)
         self._compiled = compiled
-        self.run(np.zeros((len(card.mean), *network.input_px), np.uint8))
 
     def run(self, pixels: UInt8Array) -> list[AnyArray]:
         """Return the outputs for an image ``uint8[C, H, W]`` of the size of the input."""
