@@ -73,9 +73,9 @@ class ExportedDetector(nn.Module):
         anchor, label = order // classes, order % classes
         scaled = scaled_size(self._card, self._tile_px, self._tile_px)[0]
         boxes = decode(deltas[0][anchor], buffers["anchors"][anchor]).clamp(0, scaled)
-        kept = nms(boxes + label[:, None] * CLASS_GAP, highest, self._card.iou)
-        boxes = boxes[kept] * (self._tile_px / scaled)
-        highest, label = highest[kept], label[kept]
+        remaining = nms(boxes + label[:, None] * CLASS_GAP, highest, self._card.iou)
+        boxes = boxes[remaining] * (self._tile_px / scaled)
+        highest, label = highest[remaining], label[remaining]
         if self._form == "lists":
             return boxes[None], highest[None], label[None]
         corner, size = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]

@@ -99,7 +99,7 @@ class OnnxGraph:
         outputs = [
             Output(
                 output.get_any_name() if output.get_names() else "",
-                tuple(d.get_length() if d.is_static else None for d in output.get_partial_shape()),
+                tuple(_lengths(output)),
                 is_integer=output.get_element_type().is_integral(),
             )
             for output in self._model.outputs
@@ -191,7 +191,7 @@ class OnnxGraph:
         Raises:
             ModelFileError: There is none, or another that is not the size of the image.
         """
-        images, others = list[ImageInput](), list[str]()
+        images, unknown = list[ImageInput](), list[str]()
         for source in self._model.inputs:
             name = source.get_any_name()
             lengths = _lengths(source)
@@ -200,8 +200,8 @@ class OnnxGraph:
             if image is not None:
                 images.append(image)
             elif not (is_size and source.get_element_type().is_integral()):
-                others.append(name)
-        if len(images) != 1 or others:
+                unknown.append(name)
+        if len(images) != 1 or unknown:
             listed = list_names(
                 f"{source.get_any_name()} {_shape_text(source)}" for source in self._model.inputs
             )
@@ -286,6 +286,7 @@ class OnnxGraph:
 
 
 def _lengths(source: Any) -> list[int | None]:
+    """Return the dimensions of an input or output; none if even their number is open."""
     shape = source.get_partial_shape()
     if shape.rank.is_dynamic:
         return []
