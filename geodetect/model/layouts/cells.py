@@ -23,12 +23,19 @@ from geodetect.model.layouts.base import (
     best_classes,
     iterate_cells,
 )
-from geodetect.model.layouts.yolo import CENTRE_SIZE, OBJECT, YoloV5, has_fixed_rows, match_rows
+from geodetect.model.layouts.yolo import CENTRE_SIZE, OBJECT, YoloV5, has_rows_of_cells, match_rows
 from geodetect.types import AnyArray, Float32Array, FloatArray, IntArray
 
 YOLOX_STRIDES = (8, 16, 32)
 SIDES = 4  # distances from a cell to the sides of its box
 BINS = 8  # of the distribution of a distance, in NanoDet's configurations
+
+
+def match_cells(graph: Graph, strides: Sequence[int], *, values: int) -> Match | None:
+    """Return the match of one output ``[1, N, values + classes]`` with a row for each cell."""
+    match = match_rows(graph, values=values)
+    rows = None if match is None else graph.outputs[match.outputs[0]].rows[0]
+    return match if rows == graph.cells(*strides) else None
 
 
 class YoloX(Layout):
@@ -41,11 +48,11 @@ class YoloX(Layout):
 
     def fit(self, graph: Graph) -> Match | None:
         """See ``Layout``."""
-        return match_rows(graph, {graph.cells(*YOLOX_STRIDES)}, values=OBJECT)
+        return match_cells(graph, YOLOX_STRIDES, values=OBJECT)
 
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``; networks of other layouts subtract or take exponentials to decode."""
-        return not graph.operators & {"Exp", "Sub"} and has_fixed_rows(graph)
+        return not graph.operators & {"Exp", "Sub"}
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray
@@ -69,13 +76,9 @@ class DecodedYoloX(YoloV5):
     preprocessing = YoloX.preprocessing
     conf, iou = YoloX.conf, YoloX.iou
 
-    def fit(self, graph: Graph) -> Match | None:
-        """See ``Layout``."""
-        return match_rows(graph, {graph.cells(*YOLOX_STRIDES)}, values=OBJECT)
-
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``."""
-        return "Exp" in graph.operators and has_fixed_rows(graph)
+        return "Exp" in graph.operators and has_rows_of_cells(graph)
 
 
 class NanoDet(Layout):
@@ -148,11 +151,7 @@ class NanoDetPlus(NanoDet):
 
     def fit(self, graph: Graph) -> Match | None:
         """See ``Layout``."""
-        return match_rows(graph, {graph.cells(*self.strides)}, values=SIDES * BINS)
-
-    def is_likely(self, graph: Graph) -> bool:
-        """See ``Layout``."""
-        return has_fixed_rows(graph)
+        return match_cells(graph, self.strides, values=SIDES * BINS)
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray

@@ -24,7 +24,7 @@ from geodetect.model.layouts.base import (
     select_rows,
     sigmoid,
 )
-from geodetect.model.layouts.yolo import CENTRE_SIZE, GRIDS, single_output
+from geodetect.model.layouts.yolo import CENTRE_SIZE, has_columns_of_cells, single_output
 from geodetect.types import AnyArray, FloatArray
 
 MAX_QUERIES = 2000
@@ -47,9 +47,7 @@ class RtDetr(Layout):
         if output is None or output.rows[0] is None or output.rows[1] is None:
             return None
         queries, values = output.rows[0], output.rows[1]
-        cells = [graph.cells(*strides) for strides in GRIDS]
-        is_grid = queries in cells or queries in [3 * n for n in cells] or values in cells
-        if is_grid or queries > MAX_QUERIES or values <= CENTRE_SIZE:
+        if queries > MAX_QUERIES or values <= CENTRE_SIZE or has_columns_of_cells(graph):
             return None
         return Match((graph.outputs.index(output),), values - CENTRE_SIZE)
 

@@ -37,19 +37,27 @@ def single_output(graph: Graph, *, rank: int) -> Output | None:
     return outputs[0] if len(outputs) == 1 and len(outputs[0].shape) == rank else None
 
 
-def match_rows(graph: Graph, rows: set[int], *, values: int) -> Match | None:
-    """Return the match of one output ``[1, N, values + classes]`` with N in ``rows``, or open."""
+def match_rows(graph: Graph, *, values: int) -> Match | None:
+    """Return the match of one output ``[1, N, values + classes]``."""
     output = single_output(graph, rank=3)
-    if output is None or output.rows[0] not in {*rows, None} or output.rows[1] is None:
+    if output is None or output.rows[1] is None or has_columns_of_cells(graph):
         return None
     classes = output.rows[1] - values
     return Match((graph.outputs.index(output),), classes) if classes > 0 else None
 
 
-def has_fixed_rows(graph: Graph) -> bool:
-    """Return True if the graph returns as many boxes for each image: it does not select them."""
+def has_columns_of_cells(graph: Graph) -> bool:
+    """Return True if the output ``[1, values, N]`` has a column for each cell."""
     output = single_output(graph, rank=3)
-    return output is not None and output.rows[0] is not None
+    return output is not None and output.rows[1] in {graph.cells(*strides) for strides in GRIDS}
+
+
+def has_rows_of_cells(graph: Graph, *, anchors: int = 1) -> bool:
+    """Return True if the output ``[1, N, values]`` has a row for each anchor of each cell."""
+    output = single_output(graph, rank=3)
+    return output is not None and output.rows[0] in {
+        anchors * graph.cells(*strides) for strides in GRIDS
+    }
 
 
 class YoloV5(Layout):
@@ -60,13 +68,12 @@ class YoloV5(Layout):
     conf, iou = 0.25, 0.45
 
     def fit(self, graph: Graph) -> Match | None:
-        """See ``Layout``; each cell has three anchors."""
-        rows = {ANCHORS * graph.cells(*strides) for strides in GRIDS}
-        return match_rows(graph, rows, values=OBJECT)
+        """See ``Layout``."""
+        return match_rows(graph, values=OBJECT)
 
     def is_likely(self, graph: Graph) -> bool:
-        """See ``Layout``."""
-        return has_fixed_rows(graph)
+        """See ``Layout``; each cell has three anchors."""
+        return has_rows_of_cells(graph, anchors=ANCHORS)
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray
@@ -83,14 +90,10 @@ class YoloV6(YoloV5):
     name = "yolov6"
     title = "YOLOv6"
 
-    def fit(self, graph: Graph) -> Match | None:
-        """See ``Layout``."""
-        return match_rows(graph, {graph.cells(*strides) for strides in GRIDS}, values=OBJECT)
-
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``; YOLOv6 subtracts distances from the centres of cells."""
         is_decoded = "Sub" in graph.operators and "Exp" not in graph.operators
-        return is_decoded and has_fixed_rows(graph)
+        return is_decoded and has_rows_of_cells(graph)
 
 
 class YoloV8(Layout):
@@ -105,26 +108,26 @@ class YoloV8(Layout):
         output = single_output(graph, rank=3)
         if output is None:
             return None
-        cells = {graph.cells(*strides) for strides in GRIDS}
-        values = next((v for v, n in (output.rows, output.rows[::-1]) if n in cells), None)
-        if values is None or values <= CENTRE_SIZE + self.further_values:
+        other_values = CENTRE_SIZE + self.further_values
+        named = None if graph.classes is None else other_values + graph.classes
+        lengths = [n for n in output.rows if n is not None]
+        values = named if named in lengths else min(lengths, default=0)
+        if values is None or values <= other_values:
             return None
-        return Match((graph.outputs.index(output),), values - CENTRE_SIZE - self.further_values)
+        return Match((graph.outputs.index(output),), values - other_values)
 
     def is_likely(self, graph: Graph) -> bool:
         """See ``Layout``; boxes as rows are rather those of layouts that always have rows."""
-        output = single_output(graph, rank=3)
-        has_columns = output is not None and output.rows[1] in {
-            graph.cells(*strides) for strides in GRIDS
-        }
-        return has_columns and graph.has_rotation == self.is_oriented
+        return has_columns_of_cells(graph) and graph.has_rotation == self.is_oriented
 
     def decode(
         self, outputs: Sequence[AnyArray], input_px: Size, min_scores: FloatArray
     ) -> Candidates:
         """See ``Layout``."""
         values = outputs[0][0]
-        if len(values) < values.shape[1]:
+        length = CENTRE_SIZE + len(min_scores) + self.further_values
+        is_row = [n == length for n in values.shape[::-1]]
+        if is_row[1] if is_row[0] != is_row[1] else len(values) < values.shape[1]:
             values = values.T
         end = values.shape[1] - self.further_values
         rows, labels, highest = best_classes(values[:, CENTRE_SIZE:end], min_scores)

@@ -39,10 +39,11 @@ def recognise_layout(
         hinted = layout_of(hint)
         match = hinted.fit(graph)
         # a layout and a number of names that both fit are no lie
-        if match is not None and graph.classes is not None and match.classes == graph.classes:
+        is_counted = match is not None and match.classes in (graph.classes, None)
+        if match is not None and is_counted and graph.classes is not None:
             return hinted, match
     _check_task(graph, source)
-    fitting = _fitting_layouts(graph)
+    fitting = _fitting_layouts(graph, are_likely=True) or _fitting_layouts(graph, are_likely=False)
     names = [layout.name for layout, _ in fitting]
     if len(fitting) > 1 and hint in names:
         return fitting[names.index(hint)]
@@ -61,12 +62,17 @@ def recognise_layout(
     return fitting[0]
 
 
-def _fitting_layouts(graph: Graph) -> list[tuple[Layout, Match]]:
-    """Return the layouts that fit and are likely, those with the number of classes first."""
+def _fitting_layouts(graph: Graph, *, are_likely: bool) -> list[tuple[Layout, Match]]:
+    """Return the layouts that fit, only those of the number of classes if there are some.
+
+    Args:
+        graph: Facts of the graph.
+        are_likely: Leave out those that are not likely.
+    """
     fitting = []
     for layout in LAYOUTS.values():
         match = layout.fit(graph)
-        if match is not None and layout.is_likely(graph):
+        if match is not None and (layout.is_likely(graph) or not are_likely):
             fitting.append((layout, match))
     if graph.classes is None:
         return fitting

@@ -68,3 +68,10 @@ def test_further_outputs_of_yolov5_are_ignored() -> None:
     match = LAYOUTS["yolov5"].fit(Graph(SIZE, (*raw, decoded)))
     assert match is not None
     assert (match.outputs, match.classes) == ((3,), 2)
+
+
+def test_few_boxes_of_many_classes_are_read_as_columns() -> None:
+    values = np.zeros((84, 3), np.float32)
+    values[:4, 1], values[4 + 7, 1] = [20, 10, 8, 4], 0.9
+    found = LAYOUTS["yolov8"].decode([values[None]], SIZE, np.full(80, 0.3))
+    assert (found.boxes.tolist(), found.labels.tolist()) == ([[16, 8, 24, 12]], [7])

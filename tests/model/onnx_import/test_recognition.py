@@ -109,4 +109,15 @@ def test_models_of_other_tasks_are_told() -> None:
     with pytest.raises(ModelFileError, match="segmentation model"):
         recognise((1, 116, CELLS), (1, 32, 160, 160))
     with pytest.raises(ModelFileError, match="no detector that is recognised"):
-        recognise((1, 77, 33))
+        recognise((1, 77, 33), (1, 5, 9))
+
+
+@pytest.mark.parametrize(("classes", "layout"), [(2, "yolov8"), (1, "yolov8-obb"), (5, "yolov5")])
+def test_outputs_of_no_grid_are_told_by_the_number_of_classes(classes: int, layout: str) -> None:
+    shape = (1, 6, 10)
+    if layout == "yolov5":
+        with pytest.raises(InputError, match=r"yolov5 .* or yolov6"):
+            recognise(shape, classes=classes)
+        assert recognise(shape, classes=classes, name=layout) == layout
+    else:
+        assert recognise(shape, classes=classes) == layout
