@@ -40,6 +40,7 @@ def find_caveats(
     lowest_score: float | None,
     conf: float | None,
     distance_m: float | None,
+    has_outlines: bool,
 ) -> tuple[str, ...]:
     """Return a sentence for each condition that limits the meaning of the metrics.
 
@@ -55,6 +56,7 @@ def find_caveats(
             None: all predictions are known.
         conf: Score threshold that was asked for; None: all predictions count, or it was picked.
         distance_m: Greatest distance of a match; None: by IoU.
+        has_outlines: True if most rows of both layers are outlines.
     """
     layers = layer_matches.layers
     predictions, truth = layers.predictions, layers.truth
@@ -98,6 +100,11 @@ def find_caveats(
         caveats += _find_outline_caveats(layers)
         if is_truncated is not None:
             caveats += _find_piece_caveats(layer_matches, metrics, is_truncated)
+    if has_outlines and distance_m is None and truth.outlines is None:
+        caveats.append(
+            "both layers hold outlines, of which the bounding boxes are compared; compare the "
+            "outlines and their areas with `match` outline"
+        )
     n_outside = int((~metrics.truth_inside).sum())
     if n_outside:
         caveats.append(

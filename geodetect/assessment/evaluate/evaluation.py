@@ -35,6 +35,7 @@ from geodetect.assessment.matching.alignment import (
 )
 from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import grid_name
+from geodetect.assessment.matching.outlines import are_mostly_outlines
 from geodetect.errors import InputError
 from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.inputs import source_names
@@ -280,6 +281,10 @@ def _evaluate_tables(
             lowest_score=lowest_score,
             conf=settings.conf,
             distance_m=settings.distance,
+            has_outlines=all(
+                are_mostly_outlines(np.asarray(table.geometry), table.crs)
+                for table in (predictions, truth)
+            ),
         ),
         lowest_score=lowest_score,
         settings=settings,

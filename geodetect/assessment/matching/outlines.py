@@ -9,7 +9,11 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.assessment.matching.comparison_grid import LEAST_FILL, comparison_grid
+from geodetect.assessment.matching.comparison_grid import (
+    LEAST_FILL,
+    MAX_SAMPLE,
+    comparison_grid,
+)
 from geodetect.errors import GeoreferenceError
 from geodetect.geo.geodesic import ground_areas_m2
 from geodetect.geo.grid import Grid
@@ -134,6 +138,18 @@ def box_mask(outlines: ObjectArray, crs: CRS | None) -> BoolArray:
             shapely.transform(reproject(shapes, crs, grid.crs or crs), grid.to_px)
         )
     return is_box
+
+
+def are_mostly_outlines(geometries: ObjectArray, crs: CRS | None) -> bool:
+    """Return True if most of some geometries, of which a sample is looked at, are no boxes.
+
+    Args:
+        geometries: ``object[N]`` of any type.
+        crs: CRS of the coordinates; None: there is none.
+    """
+    sample = geometries[:: len(geometries) // MAX_SAMPLE + 1]
+    is_polygon = np.isin(shapely.get_type_id(sample), POLYGON_TYPES)
+    return bool((is_polygon & ~box_mask(sample, crs)).sum() > len(sample) / 2)
 
 
 def _fill_bounds(polygons: ObjectArray) -> BoolArray:

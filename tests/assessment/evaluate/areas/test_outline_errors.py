@@ -114,6 +114,10 @@ def test_an_evaluation_without_outlines_has_no_errors_of_outlines() -> None:
     result = geodetect.evaluate(truth.assign(score=0.9), truth)
     assert result.metrics.overall.outlines is None
     assert result.as_dict()["overall"]["outline_errors"] is None
+    assert any("with `match` outline" in text for text in result.caveats)
+    boxes = truth.assign(geometry=truth.geometry.envelope)
+    with_boxes = geodetect.evaluate(boxes.assign(score=0.9), truth)
+    assert not any("with `match` outline" in text for text in with_boxes.caveats)
     assert result.area_error is None
 
 
