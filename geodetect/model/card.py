@@ -334,6 +334,8 @@ class ModelCard(Displayed, CardPart):
             if self.gsd_range_m is not None:
                 working = " (works from {:g} to {:g} m)".format(*self.gsd_range_m)
             yield "Resolution", f"{self.gsd_m:g} m per pixel{working}"
+        if self.network is not None and self.network.outline is not None:
+            yield "Outlines", "drawn"
         yield "Score threshold", f"{self.conf:.2f}"
         training = self.training
         if training.objects:

@@ -1,0 +1,209 @@
+"""Boxes, outlines and areas of the built-in model against outlines of the water.
+
+    python -m benchmarks.accuracy.outlines
+    python -m benchmarks.accuracy.outlines --models pools my.safetensors
+
+Datasets: the holdout of Cannes, and sheets of Sao Paulo in natural colours that no training has
+used. Boxes are compared with the bounds of the outlines. Each model gives three rows: the areas of
+its boxes; those of its outlines, if it has an outline head; and, as areas were measured before, the
+pixels in its boxes whose colour is nearer to that of water (Otsu 1979, on the difference of blue
+and red), as one polygon.
+
+California has loose boxes instead of outlines: its rows are of centres within 4 m, one to one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import rasterio
+import shapely
+from rasterio.features import rasterize, shapes
+
+import geodetect
+from benchmarks.harness.datasets import (
+    CALIFORNIA,
+    CANNES_HOLDOUT,
+    CANNES_HOLDOUT_BOUNDS,
+    MIN_SCORE,
+    SAO_PAULO_HOLDOUT,
+    find_dataset,
+)
+from benchmarks.harness.options import new_parser
+from benchmarks.harness.paths import DATA
+from benchmarks.harness.tables import machine, save_table
+from benchmarks.training.pools import write_natural_colours
+from geodetect.model.calibration import calibrated_score
+from geodetect.model.file import load_card
+from geodetect.types import FloatArray
+
+SAO_PAULO = "Sao Paulo holdout"
+CENTRES_M = 4.0  # labels of California are up to so much off
+BINS = 64  # of Otsu's histogram
+WIDENED = 0.15  # fraction of its extent by which a box is widened for the colours around the water
+COLOUR = "colour in boxes"
+OUTLINE_FIGURES = {  # fields of OutlineErrors by title
+    "median IoU": "iou",
+    "area ratio": "area_ratio",
+    "area error": "relative_area_error",
+    "in interval": "interval_coverage",
+}
+
+
+@dataclass(frozen=True)
+class OutlinedDataset:
+    """Rasters with outlines of the water.
+
+    Args:
+        name: Name in tables.
+        rasters: Files, in one CRS.
+        truth: Outlines.
+        bbox: Limits in the rasters' CRS; None: all of them.
+    """
+
+    name: str
+    rasters: list[Path]
+    truth: gpd.GeoDataFrame
+    bbox: tuple[float, float, float, float] | None = None
+
+
+def cannes() -> OutlinedDataset:
+    """Return the holdout of Cannes."""
+    raster = find_dataset(CANNES_HOLDOUT).raster
+    outlines = gpd.read_file(DATA / "cannes_north_outlines.geojson").to_crs("EPSG:2154")
+    inside = outlines[outlines.centroid.within(shapely.box(*CANNES_HOLDOUT_BOUNDS))]
+    return OutlinedDataset(CANNES_HOLDOUT, [raster], inside, CANNES_HOLDOUT_BOUNDS)
+
+
+def sao_paulo(folder: Path) -> OutlinedDataset:
+    """Return sheets of Sao Paulo in natural colours, which are written into a folder."""
+    tables = []
+    for sheet in SAO_PAULO_HOLDOUT:
+        write_natural_colours(DATA / "saopaulo" / f"{sheet}.tif", folder)
+        tables.append(gpd.read_file(DATA / "saopaulo" / f"{sheet}.geojson"))
+    outlines = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    return OutlinedDataset(SAO_PAULO, sorted(folder.glob("*.tif")), outlines)
+
+
+def measure(dataset: OutlinedDataset, model: str) -> list[dict[str, str]]:
+    """Return a row for each kind of polygons that a model gives."""
+    card = load_card(model)
+    has_head = card.network is not None and card.network.outline is not None
+    layers = {}
+    for geometry in ("box", "outline") if has_head else ("box",):
+        layers[geometry] = geodetect.predict(
+            dataset.rasters,
+            model,
+            conf=calibrated_score(MIN_SCORE, card.calibration),
+            bbox=dataset.bbox,
+            geometry=geometry,
+        ).to_crs(dataset.truth.crs)
+    layers[COLOUR] = colour_polygons(dataset.rasters, layers["box"])
+    names = {"dataset": dataset.name, "model": Path(model).stem}
+    return [
+        {**names, "polygons": kind, **compare(layer, dataset.truth, card.conf)}
+        for kind, layer in layers.items()
+    ]
+
+
+def compare(predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, conf: float) -> dict[str, str]:
+    """Return the figures of a layer of polygons against outlines."""
+    settings = geodetect.EvaluateSettings(conf=conf, ignore_classes=True, resamples=0)
+    boxes = geodetect.evaluate(predictions, truth, settings).metrics.overall
+    by_outline = settings.model_copy(update={"match": "outline"})
+    outlines = geodetect.evaluate(predictions, truth, by_outline).metrics.overall
+    values = {
+        "box AP50": boxes.ap50,
+        "box AP75": boxes.ap75,
+        "box F1@0.5": boxes.at_threshold.f1,
+        "outline F1@0.5": outlines.at_threshold.f1,
+    }
+    errors = None if outlines.outlines is None else outlines.outlines.errors
+    values |= {
+        title: np.nan if errors is None else getattr(errors, name)
+        for title, name in OUTLINE_FIGURES.items()
+    }
+    return {name: "" if np.isnan(value) else f"{value:.3f}" for name, value in values.items()}
+
+
+def colour_polygons(rasters: list[Path], boxes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return the boxes with the largest part of each that is coloured like water as polygon."""
+    polygons = boxes.geometry.copy()
+    for raster in rasters:
+        with rasterio.open(raster) as source:
+            area = shapely.box(*source.bounds)
+            for row in np.flatnonzero(boxes.centroid.within(area)):
+                polygons.iloc[row] = _water_in_box(source, boxes.geometry.iloc[row])
+    return boxes.set_geometry(polygons)
+
+
+def _water_in_box(source: rasterio.DatasetReader, box: shapely.Polygon) -> shapely.Polygon:
+    """Return the largest part of a box that is coloured like water; the box if none is."""
+    x1, y1, x2, y2 = box.bounds
+    pad_x, pad_y = WIDENED * (x2 - x1), WIDENED * (y2 - y1)
+    window = source.window(x1 - pad_x, y1 - pad_y, x2 + pad_x, y2 + pad_y)
+    window = window.round_offsets().round_lengths()
+    red, _, blue = source.read((1, 2, 3), window=window, boundless=True).astype(np.float64)
+    difference = (blue - red) / (blue + red + 1)
+    transform = source.window_transform(window)
+    inside = rasterize([box], red.shape, transform=transform, dtype=np.uint8)
+    is_water = (difference > _otsu_threshold(difference)) * inside
+    parts = [
+        shapely.geometry.shape(geometry)
+        for geometry, value in shapes(is_water.astype(np.uint8), transform=transform)
+        if value
+    ]
+    return max(parts, key=lambda part: part.area, default=box)
+
+
+def _otsu_threshold(values: FloatArray) -> float:
+    """Return the threshold that separates two classes best (Otsu 1979)."""
+    counts, edges = np.histogram(values, BINS)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    total = np.cumsum(counts * centres)
+    difference = total / np.maximum(below, 1) - (total[-1] - total) / np.maximum(above, 1)
+    return float(edges[1 + np.argmax(below * above * difference**2)])
+
+
+def measure_centres(model: str) -> dict[str, str]:
+    """Return the row of a model in California, by centres."""
+    dataset, card = find_dataset(CALIFORNIA), load_card(model)
+    lowest = calibrated_score(MIN_SCORE, card.calibration)
+    predictions = geodetect.predict(dataset.raster, model, conf=lowest, geometry="box")
+    settings = geodetect.EvaluateSettings(
+        conf=card.conf, distance=CENTRES_M, ignore_classes=True, resamples=0
+    )
+    overall = geodetect.evaluate(predictions, dataset.truth, settings).metrics.overall
+    point = overall.at_threshold
+    values = {"F1": point.f1, "precision": point.precision, "recall": point.recall}
+    row = {"dataset": CALIFORNIA, "model": Path(model).stem}
+    return row | {name: f"{value:.3f}" for name, value in (values | {"AP": overall.ap}).items()}
+
+
+def main() -> None:
+    """Measure all models on all datasets and print the tables."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--models", nargs="+", default=["pools"], help="names or files")
+    parser.add_argument("--no-california", action="store_true", help="outlines only")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        datasets = [cannes(), sao_paulo(Path(folder))]
+        pairs = product(datasets, options.models)
+        rows = [row for dataset, model in pairs for row in measure(dataset, model)]
+    save_table("accuracy/outlines", f"Outlines and areas on {machine()}", rows)
+    if not options.no_california:
+        centres = [measure_centres(model) for model in options.models]
+        title = f"Centres within {CENTRES_M:g} m on {machine()}"
+        save_table("accuracy/centres", title, centres)
+
+
+if __name__ == "__main__":
+    main()
