@@ -83,6 +83,9 @@ def write_model(path: Path, card: ModelCard, loop: TrainingLoop) -> WrittenModel
         with phase("Validating on coarser imagery"):
             gsd_range_m = validator.gsd_range_m(weights, result)
         card = result.add_to_card(card).model_copy(update={"gsd_range_m": gsd_range_m})
+        if card.network is not None and card.network.outline is not None:
+            with phase("Validating the outlines"):
+                card = validator.validate_outlines(weights, result).add_to_card(card)
         result.write(folder.path)
     try:
         arrays: Weights = add_networks(card, weights)

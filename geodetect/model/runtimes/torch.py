@@ -195,10 +195,10 @@ def device_precisions(device: torch.device) -> list[str]:
     return ["fp32", "bf16"] if has_bf16 else ["fp32"]
 
 
-def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRuntime:
+def training_runtime(
+    card: ModelCard, weights: Weights, device: str, *, outlines: bool = False
+) -> TorchRuntime:
     """Return a runtime for validation during training: bf16 if the device has units for it.
-
-    The outline head is run if the network has one.
 
     That is the precision that ``predict`` takes there, and several times as fast as fp32.
 
@@ -208,8 +208,7 @@ def training_runtime(card: ModelCard, weights: Weights, device: str) -> TorchRun
     """
     torch_device = pick_device(device)
     precision = "bf16" if has_bf16_units(torch_device) else "auto"
-    has_head = card.network is not None and card.network.outline is not None
-    return TorchRuntime(card, weights, str(torch_device), precision=precision, outlines=has_head)
+    return TorchRuntime(card, weights, str(torch_device), precision=precision, outlines=outlines)
 
 
 def has_bf16_units(device: torch.device) -> bool:

@@ -185,7 +185,7 @@ def validate(detector: Detector, rasters: Sequence[TrainingRaster]) -> Validatio
     )
     if not len(truth_boxes):
         return None
-    predictions = tuple(_predict_holdout(raster, detector) for raster in rasters)
+    predictions = tuple(predict_holdout(raster, detector) for raster in rasters)
     boxes = np.concatenate([p.for_matching(scene) for scene, p in enumerate(predictions)])
     raw_scores = np.concatenate([p.objects.scores for p in predictions])
     labels = np.concatenate([p.objects.labels for p in predictions])
@@ -249,13 +249,20 @@ def _holdout_truth(labelled: TrainingRaster, card: ModelCard) -> RasterObjects:
     return RasterObjects(labelled.raster, labelled.grid, truth, card.classes)
 
 
-def _predict_holdout(labelled: TrainingRaster, detector: Detector) -> RasterObjects:
+def predict_holdout(
+    labelled: TrainingRaster, detector: Detector, *, conf: float = MIN_SCORE
+) -> RasterObjects:
     """Predict on the holdout of a raster.
 
     Predictions of which at least half lies on an object that is hardly visible are left out: they
     are neither true nor false positives, like detections on ignored regions in COCO.
+
+    Args:
+        labelled: The raster.
+        detector: The detector.
+        conf: Score threshold, which is that of the detector.
     """
-    settings = PredictSettings(conf=MIN_SCORE)
+    settings = PredictSettings(conf=conf)
     area = shapely.union_all(shapely.box(*labelled.holdout.T))
     ground = Ground.from_rasters([labelled.raster])
     plan = plan_ground(ground, detector.card, settings, area=area)

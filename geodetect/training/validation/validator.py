@@ -19,6 +19,7 @@ from geodetect.model.file import Weights
 from geodetect.model.runtimes.torch import training_runtime
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
+from geodetect.training.validation.outlines import OutlineValidation, validate_outlines
 from geodetect.training.validation.resolution_range import (
     FACTORS,
     MIN_F1_FRACTION,
@@ -70,6 +71,17 @@ class Validator:
         """
         return self._validate_detector(self._detector(self._card, weights))
 
+    def validate_outlines(self, weights: Weights, result: ValidationResult) -> OutlineValidation:
+        """Validate the outline head at the score threshold of a validation.
+
+        Args:
+            weights: Weights of the network.
+            result: Result of ``validate`` for these weights.
+        """
+        card = result.add_to_card(self._card)
+        detector = self._detector(card, weights, conf=result.conf, outlines=True)
+        return validate_outlines(detector, self.rasters, conf=result.conf)
+
     def gsd_range_m(self, weights: Weights, result: ValidationResult) -> tuple[float, float]:
         """Return the finest and the coarsest ground resolution that weights are good for.
 
@@ -98,9 +110,14 @@ class Validator:
         return round(finest_m, 3), round(coarsest_m, 3)
 
     def _detector(
-        self, card: ModelCard, weights: Weights, *, conf: float = MIN_SCORE
+        self,
+        card: ModelCard,
+        weights: Weights,
+        *,
+        conf: float = MIN_SCORE,
+        outlines: bool = False,
     ) -> RetinaNetDetector:
-        runtime = training_runtime(card, weights, self._device)
+        runtime = training_runtime(card, weights, self._device, outlines=outlines)
         return RetinaNetDetector(runtime, conf=conf, max_boxes_per_px=MAX_BOXES_PER_PX)
 
     def _validate_detector(self, detector: Detector) -> ValidationResult | None:
