@@ -479,3 +479,32 @@ def test_a_learning_rate_that_is_found_is_in_the_card_and_kept_when_resumed(
     assert 1e-6 <= lr <= 1e-2
     assert rates[1] == rates[2], "step 2 is done again, at the same rate"
     assert rates[2] == pytest.approx(lr * learning_rate(2 / 3))
+
+
+def test_a_training_on_outlines_writes_a_model_that_draws_them(
+    squares: LabelledScene, tmp_path: Path
+) -> None:
+    """One step suffices to see that the parts fit; what the head learns is tested with it."""
+    table = gpd.read_file(squares.labels)
+    discs = table.set_geometry(table.centroid.buffer(SQUARE_PX * GSD_M / 2))
+    discs.to_file(tmp_path / "discs.gpkg")
+    out = tmp_path / "m.safetensors"
+    train(squares.raster, tmp_path / "discs.gpkg", out, settings=settings(), overwrite=True)
+    card, weights = read_model_file(out)
+    assert card.network is not None
+    assert card.network.outline is not None
+    assert any(name.startswith("outline.") for name in weights)
+    rows = (tmp_path / "m_run/metrics.csv").read_text(encoding="utf-8").splitlines()
+    last = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
+    assert float(last["outline_loss"]) > 0
+    runtime = TorchRuntime(card, weights, "cpu", outlines=True)
+    detections = RetinaNetDetector(runtime, conf=0.0, max_boxes_per_px=1e-3)(
+        squares_image(64, [(20, 20)])[None], np.ones((1, 64, 64), bool)
+    )[0]
+    assert len(detections)
+    assert detections.has_outlines or not len(detections.boxes[detections.scores > 0.5])
+    plain = tmp_path / "plain.safetensors"
+    train(squares.raster, squares.labels, plain, settings=settings())
+    without_head = load_card(plain).network
+    assert without_head is not None
+    assert without_head.outline is None
