@@ -2,6 +2,7 @@
 
     python -m benchmarks.accuracy.outlines
     python -m benchmarks.accuracy.outlines --models pools my.safetensors
+    python -m benchmarks.accuracy.outlines --precision fp32 bf16 int8 --no-california
 
 Datasets: the holdout of Cannes, and sheets of Sao Paulo in natural colours that no training has
 used. Boxes are compared with the bounds of the outlines. Each model gives three rows: the areas of
@@ -91,7 +92,7 @@ def sao_paulo(folder: Path) -> OutlinedDataset:
     return OutlinedDataset(SAO_PAULO, sorted(folder.glob("*.tif")), outlines)
 
 
-def measure(dataset: OutlinedDataset, model: str) -> list[dict[str, str]]:
+def measure(dataset: OutlinedDataset, model: str, precision: str) -> list[dict[str, str]]:
     """Return a row for each kind of polygons that a model gives."""
     card = load_card(model)
     has_head = card.network is not None and card.network.outline is not None
@@ -103,9 +104,10 @@ def measure(dataset: OutlinedDataset, model: str) -> list[dict[str, str]]:
             conf=calibrated_score(MIN_SCORE, card.calibration),
             bbox=dataset.bbox,
             geometry=geometry,
+            precision=precision,
         ).to_crs(dataset.truth.crs)
     layers[COLOUR] = colour_polygons(dataset.rasters, layers["box"])
-    names = {"dataset": dataset.name, "model": Path(model).stem}
+    names = {"dataset": dataset.name, "model": Path(model).stem, "precision": precision}
     return [
         {**names, "polygons": kind, **compare(layer, dataset.truth, card.conf)}
         for kind, layer in layers.items()
@@ -192,12 +194,13 @@ def main() -> None:
     """Measure all models on all datasets and print the tables."""
     parser = new_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=["pools"], help="names or files")
+    parser.add_argument("--precision", nargs="+", default=["auto"], help="of the network")
     parser.add_argument("--no-california", action="store_true", help="outlines only")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         datasets = [cannes(), sao_paulo(Path(folder))]
-        pairs = product(datasets, options.models)
-        rows = [row for dataset, model in pairs for row in measure(dataset, model)]
+        runs = product(datasets, options.models, options.precision)
+        rows = [row for run in runs for row in measure(*run)]
     save_table("accuracy/outlines", f"Outlines and areas on {machine()}", rows)
     if not options.no_california:
         centres = [measure_centres(model) for model in options.models]
