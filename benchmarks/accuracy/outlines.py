@@ -98,14 +98,14 @@ def measure(dataset: OutlinedDataset, model: str, precision: str) -> list[dict[s
     has_head = card.network is not None and card.network.outline is not None
     layers = {}
     for geometry in ("box", "outline") if has_head else ("box",):
-        layers[geometry] = geodetect.predict(
-            dataset.rasters,
-            model,
-            conf=calibrated_score(MIN_SCORE, card.calibration),
-            bbox=dataset.bbox,
-            geometry=geometry,
-            precision=precision,
-        ).to_crs(dataset.truth.crs)
+        settings = {
+            "conf": calibrated_score(MIN_SCORE, card.calibration),
+            "bbox": dataset.bbox,
+            "geometry": geometry,
+            "precision": precision,
+        }
+        predictions = geodetect.predict(dataset.rasters, model, settings=settings)
+        layers[geometry] = predictions.to_crs(dataset.truth.crs)
     layers[COLOUR] = colour_polygons(dataset.rasters, layers["box"])
     names = {"dataset": dataset.name, "model": Path(model).stem, "precision": precision}
     return [
