@@ -11,7 +11,7 @@ import numpy as np
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.imported_detector import ImportedDetector
-from geodetect.detection.nms import nms
+from geodetect.detection.nms import VOTE_SHARE, nms, vote_boxes
 from geodetect.errors import GeodetectWarning, ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.contours import outline_masks
@@ -124,12 +124,13 @@ class RetinaNetDetector:
             ModelFileError: The network returns values that are no finite numbers.
         """
         self._check_finite("scores", logits.min(), logits.max())
+        lowest = VOTE_SHARE * self._conf  # of boxes that vote
         # first by logits: few are left to compute a score for
-        anchor, label = np.nonzero(logits >= logit_thresholds(self._conf, self.card.calibration))
+        anchor, label = np.nonzero(logits >= logit_thresholds(lowest, self.card.calibration))
         scores: Float32Array = calibrated_scores(
             logits[anchor, label], label, self.card.calibration
         ).astype(np.float32)
-        selected = np.flatnonzero(scores >= self._conf)
+        selected = np.flatnonzero(scores >= lowest)
         if self._max_boxes_per_px is not None:
             limit = math.ceil(self._max_boxes_per_px * math.prod(size))
             if len(selected) > limit:
@@ -145,8 +146,10 @@ class RetinaNetDetector:
         in_image = box_ops.area(boxes) > 0  # not in the padding of small images
         boxes, scores, label = boxes[in_image], scores[in_image], label[in_image]
         rows = nms(boxes, scores, label, iou=self._iou)
+        rows = rows[scores[rows] >= self._conf]
+        voted = vote_boxes(boxes, scores, label, selected=rows)
         scale = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
-        return Detections.from_arrays(boxes[rows] * scale, scores[rows], label[rows])
+        return Detections.from_arrays(voted * scale, scores[rows], label[rows])
 
     def _warn_of_noise(self, count: int, size: Size) -> None:
         if self._has_warned:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torchvision import ops
 
 from geodetect.detection import nms as nms_module
-from geodetect.detection.nms import nms
+from geodetect.detection.nms import nms, vote_boxes
 from geodetect.geo import boxes as box_ops
 
 Box = tuple[int, int, int, int]
@@ -82,3 +82,20 @@ def test_it_keeps_what_torchvision_keeps() -> None:
 def test_nothing_leaves_nothing() -> None:
     selected = nms(np.empty((0, 4)), np.empty(0, np.float32), np.empty(0, np.int64), iou=0.5)
     assert selected.shape == (0,)
+
+
+def test_boxes_that_nearly_agree_vote_by_their_scores() -> None:
+    boxes = np.array([[0.0, 0, 10, 10], [0, 0, 10, 12], [0, 0, 10, 30], [50, 50, 60, 60]])
+    scores = np.array([0.8, 0.4, 0.8, 0.9], np.float32)
+    labels = np.zeros(4, np.int64)
+    voted = vote_boxes(boxes, scores, labels, selected=np.array([3, 0]))
+    mean = (0.8 * 10 + 0.4 * 12) / 1.2
+    np.testing.assert_allclose(voted, [[50, 50, 60, 60], [0, 0, 10, mean]], rtol=1e-6)
+
+
+def test_boxes_of_other_classes_and_of_low_scores_do_not_vote() -> None:
+    boxes = np.array([[0.0, 0, 10, 10], [0, 0, 10, 11], [0, 0, 11, 10]])
+    scores = np.array([0.8, 0.39, 0.8], np.float32)
+    voted = vote_boxes(boxes, scores, np.array([0, 0, 1]), selected=np.array([0]))
+    assert voted.tolist() == [[0, 0, 10, 10]]
+    assert len(vote_boxes(boxes, scores, np.zeros(3, np.int64), selected=np.empty(0, int))) == 0
