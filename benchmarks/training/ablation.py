@@ -41,7 +41,7 @@ class Change:
     Args:
         settings: Fields of ``TrainSettings``.
         network: Fields of the network's configuration.
-        constants: Attributes of modules in ``geodetect.training``, by name.
+        constants: Attributes of modules of ``geodetect``, by name.
     """
 
     settings: dict[str, object] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Change:
         with ExitStack() as stack:
             stack.enter_context(patch.object(presets, "NETWORKS", networks))
             for name, value in self.constants.items():
-                stack.enter_context(patch(f"geodetect.training.{name}", value))
+                stack.enter_context(patch(f"geodetect.{name}", value))
             yield
 
 
@@ -74,24 +74,26 @@ CHANGES = {
     "long-heads": Change(network={"head_convs": 3}),
     "wide-pyramid": Change(network={"fpn_channels": 256}),
     "random-backbone": Change({"init": "none"}),
-    "whole-backbone": Change(constants={"learner.FROZEN": (), "learner.BACKBONE_LR_FACTOR": 1.0}),
+    "whole-backbone": Change(
+        constants={"training.learner.FROZEN": (), "training.learner.BACKBONE_LR_FACTOR": 1.0}
+    ),
     "by-overlap": Change({"assignment": "overlap"}),
     "looser-overlap": Change(
         {"assignment": "overlap"},
         constants={
-            "anchors.assignment.POSITIVE_IOU": 0.4,
-            "anchors.assignment.BACKGROUND_IOU": 0.3,
+            "training.anchors.assignment.POSITIVE_IOU": 0.4,
+            "training.anchors.assignment.BACKGROUND_IOU": 0.3,
         },
     ),
-    "l1-boxes": Change(constants={"losses.generalized_box_iou_loss": l1_loss}),
-    "no-average": Change(constants={"learner.AVERAGE_DECAY": 0.0}),
-    "constant-rate": Change(constants={"lr_schedule.FINAL_FACTOR": 1.0}),
+    "l1-boxes": Change(constants={"training.losses.generalized_box_iou_loss": l1_loss}),
+    "no-average": Change(constants={"training.learner.AVERAGE_DECAY": 0.0}),
+    "constant-rate": Change(constants={"training.lr_schedule.FINAL_FACTOR": 1.0}),
     "no-recolouring": Change({"augment": 0.0}),
-    "more-recolouring": Change({"augment": 0.3}),
+    "little-recolouring": Change({"augment": 0.1}),
     "full-recolouring": Change({"augment": 1.0}),
     "no-turns": Change({"turn": False}),
-    "one-scale": Change(constants={"data.chip_sampler.SCALE_RANGE": (1.0, 1.0)}),
-    "wide-scales": Change(constants={"data.chip_sampler.SCALE_RANGE": (0.6, 1.6)}),
+    "one-scale": Change(constants={"training.data.chip_sampler.SCALE_RANGE": (1.0, 1.0)}),
+    "narrow-scales": Change(constants={"training.data.chip_sampler.SCALE_RANGE": (0.8, 1.25)}),
     "large-batches": Change({"batch_size": 8}),
     "only-objects": Change({"object_share": 1.0}),
     "large-chips": Change({"tile_size": 768, "batch_size": 1}),

@@ -65,8 +65,8 @@ CHIPS_PER_STEP = 8  # before
 FORMER, PRESENT = "before", "after"
 TRAININGS = {
     FORMER: Change(
-        {"batch_size": CHIPS_PER_STEP, "augment": 0.3},
-        constants={"data.chip_sampler.SCALE_RANGE": (0.6, 1.6)},
+        {"batch_size": CHIPS_PER_STEP},
+        constants={"detection.nms.VOTE_IOU": 0.9999},  # boxes are those of single anchors
     ),
     PRESENT: Change(),
 }
@@ -204,7 +204,7 @@ def run(options: argparse.Namespace, name: str, training: str, seed: int) -> dic
             if options.steps is not None:
                 length = {"steps": options.steps * CHIPS_PER_STEP // settings.batch_size}
             train(data, settings.model_copy(update=length), model)
-        row = {"training": training, "seed": f"{seed}"} | measure(data, model)
+            row = {"training": training, "seed": f"{seed}"} | measure(data, model)
         row_file.write_text(json.dumps(row, indent=1), encoding="utf-8")
     return dict(json.loads(row_file.read_text(encoding="utf-8")))
 

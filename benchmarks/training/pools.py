@@ -46,7 +46,6 @@ from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
 
 BATCH_SIZE = 8
-SCALES = (0.6, 1.6)  # of chips
 NMS_IOU = 0.3  # boxes of two pools hardly ever overlap: a higher overlap is one pool twice
 GSD_RANGE_M = (0.15, 0.6)  # benchmarks.accuracy.resolution: F1 of California 0.924 to 0.927
 CANNES, CANNES_LABELS = DATA / "cannes_north.tif", DATA / "cannes_north_outlines.geojson"
@@ -154,7 +153,7 @@ def train(options: argparse.Namespace) -> None:
     folder = options.work_dir
     if not options.resume:
         prepare(folder)
-    chip_sampler.SCALE_RANGE = (options.min_scale, SCALES[1])
+    chip_sampler.SCALE_RANGE = (options.min_scale, chip_sampler.SCALE_RANGE[1])
     natural = folder / "saopaulo"
     datasets = (
         (CANNES, [CANNES_LABELS]),
@@ -218,7 +217,9 @@ def main() -> None:
     parser.add_argument("--augment", type=float, default=0.7)
     parser.add_argument("--assignment", choices=ASSIGNMENTS, default="overlap")
     parser.add_argument("--keep", choices=("best", "last"), default="best")
-    parser.add_argument("--min-scale", type=float, default=SCALES[0], help="of chips")
+    parser.add_argument(
+        "--min-scale", type=float, default=chip_sampler.SCALE_RANGE[0], help="of chips"
+    )
     parser.add_argument("--no-turn", action="store_true", help="do not rotate or mirror chips")
     parser.add_argument(
         "--repeats",

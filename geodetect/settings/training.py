@@ -103,7 +103,7 @@ class ScheduleSettings(Settings):
         "found by a range test of a few dozen steps.",
     )
     augment: Fraction = Field(
-        0.1, description="Fraction of chips whose colours change, or that are shaded or blurred."
+        0.3, description="Fraction of chips whose colours change, or that are shaded or blurred."
     )
     turn: bool = Field(
         True,

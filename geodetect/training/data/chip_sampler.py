@@ -28,7 +28,7 @@ from geodetect.training.data.training_raster import (
 )
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray, UInt8Array
 
-SCALE_RANGE = (0.8, 1.25)
+SCALE_RANGE = (0.6, 1.6)
 MIN_VALID_FRACTION = 0.3  # chips with less imagery are drawn again
 MAX_TRIES = 200
 
