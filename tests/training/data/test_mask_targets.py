@@ -52,7 +52,7 @@ def test_masks_of_chips_show_what_their_pixels_show(tmp_path: Path, turn: bool) 
     rng = np.random.default_rng(1)
     centres = [(x, y) for x in range(30, SIDE, 60) for y in range(30, SIDE, 60)]
     shapes = [
-        shapely.affinity.rotate(shapely.box(x - 16, y - 9, x + 16, y + 4), rng.uniform(0, 180))
+        shapely.affinity.rotate(shapely.box(x - 24, y - 14, x + 24, y + 8), rng.uniform(0, 180))
         for x, y in centres
     ]
     image = 255 * rasterize(shapes, (SIDE, SIDE), dtype=np.uint8)
