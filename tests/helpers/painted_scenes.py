@@ -266,9 +266,12 @@ class TraceColours:
     Args:
         in_parts: Parts of an object that an image shows apart are several detections, as those of
             a network; else one.
+        jitter: Largest error of each side of an outline in shares of its box; the same image gives
+            the same errors.
     """
 
     in_parts: bool = False
+    jitter: float = 0.0
 
     def __call__(self, pixels: Bytes) -> tuple[Float, Float, NDArray[np.int64], Outlines]:
         """Return boxes, scores and labels as ``read_colours``, and outlines."""
@@ -284,10 +287,24 @@ class TraceColours:
                 by_colour.setdefault(value, []).append(polygon)
             polygons = [(value, shapely.union_all(parts)) for value, parts in by_colour.items()]
         outlines = np.fromiter((polygon for _, polygon in polygons), dtype=object)
-        boxes = shapely.bounds(outlines).reshape(-1, 4)
         frame = np.array([0, 0, colour.shape[1], colour.shape[0]])
+        if self.jitter:
+            rng = np.random.default_rng(zlib.crc32(pixels.tobytes()))
+            errors = rng.uniform(-self.jitter, self.jitter, (len(outlines), 4))
+            outlines = shapely.intersection(_jittered(outlines, errors), shapely.box(*frame))
+            outlines = outlines[shapely.area(outlines) > 0]
+        boxes = shapely.bounds(outlines).reshape(-1, 4)
         scores = np.where((boxes == frame).any(axis=1), 0.95, 0.6)
         return boxes, scores, np.zeros(len(boxes), np.int64), outlines
+
+
+def _jittered(outlines: Outlines, errors: Float) -> Outlines:
+    """Stretch outlines so that the sides of their boxes move by fractions of them ``[N, 4]``."""
+    points, rows = shapely.get_coordinates(outlines, return_index=True)
+    low, high = np.split(shapely.bounds(outlines).reshape(-1, 4), 2, axis=1)
+    shares = (points - low[rows]) / (high - low)[rows]
+    moves = errors[rows, :2] * (1 - shares) + errors[rows, 2:] * shares
+    return shapely.set_coordinates(outlines.copy(), points + moves * (high - low)[rows])
 
 
 @dataclass(frozen=True)

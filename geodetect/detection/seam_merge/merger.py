@@ -114,9 +114,8 @@ class SeamMerger:
         continuations = find_continuations(detections)
         related = components
         if len(continuations):
-            a, b = continuations.T
-            related = connected_components(len(detections), components[a], components[b])
-            related = related[components]
+            pairs = components[continuations.a], components[continuations.b]
+            related = connected_components(len(detections), *pairs)[components]
         waits = np.zeros(len(detections), bool)
         waits[related[detections.largest_boxes[:, 3] >= next_y]] = True
         waits = waits[related]
@@ -124,8 +123,8 @@ class SeamMerger:
         groups = group_detections(detections, relations[~waits[relations.a]], components)
         groups = np.where(waits, DROPPED, groups)
         is_complete = _find_complete(detections, groups)
-        continuations = continuations[~waits[continuations[:, 0]]]
-        groups = join_continuations(groups, continuations, is_complete)
+        continuations = continuations[~waits[continuations.a]]
+        groups = join_continuations(detections, groups, continuations, is_complete)
         merged = _merge_groups(detections, groups, is_complete, self._cores)
         merged = Detections.concatenate([alone, merged])
         return merged[left_to_right(merged)]

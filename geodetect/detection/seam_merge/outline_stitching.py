@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 
 from geodetect.detection.seam_merge.clustering import DROPPED
+from geodetect.detection.seam_merge.outline_relations import Continuations
 from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections
 from geodetect.geo.components import connected_components
 from geodetect.geo.polygons import polygons_of
@@ -27,24 +28,65 @@ Position = tuple[int, int]  # row and column of a tile
 
 
 def join_continuations(
-    groups: IntArray, continuations: IntArray, is_complete: BoolArray
+    detections: TileDetections,
+    groups: IntArray,
+    continuations: Continuations,
+    is_complete: BoolArray,
 ) -> IntArray:
-    """Join groups, and fragments that were dropped, with those that continue their outlines.
+    """Join groups whose outlines continue each other, and add fragments that were dropped.
+
+    Groups are not joined where a third tile shows them apart. Each fragment goes to the group with
+    which it shares most.
 
     Args:
+        detections: All detections.
         groups: ``int64[N]`` group of each detection, or DROPPED.
-        continuations: ``int64[P, 2]`` rows of detections whose outlines continue each other.
+        continuations: Continuations among them.
         is_complete: ``bool[N]`` detections that show an object completely: their groups stay.
 
     Returns:
         ``int64[N]`` group of each detection, or DROPPED.
     """
-    count, is_dropped = len(groups), groups == DROPPED
-    is_settled = np.isin(groups, groups[is_complete & ~is_dropped])
-    a, b = continuations[~is_settled[continuations].any(axis=1)].T
-    nodes = np.where(is_dropped, count + np.arange(count), groups)
-    joined = connected_components(2 * count, nodes[a], nodes[b])[nodes]
-    return np.where(joined < count, joined, DROPPED)
+    c = continuations
+    is_settled = np.isin(groups, groups[is_complete & (groups != DROPPED)])
+    joins = (groups[c.a] != DROPPED) & (groups[c.b] != DROPPED) & (groups[c.a] != groups[c.b])
+    joins &= ~is_settled[c.a] & ~is_settled[c.b]
+    joins[joins] = ~_are_seen_apart(detections, groups, c.a[joins], c.b[joins])
+    roots = connected_components(len(groups), groups[c.a[joins]], groups[c.b[joins]])
+    joined = np.where(groups == DROPPED, DROPPED, roots[groups])
+    # each fragment with its partner, that with which it shares most first
+    fragment, partner = np.r_[c.a, c.b], np.r_[c.b, c.a]
+    order = np.lexsort((partner, -np.tile(c.shared, 2)))
+    order = order[(groups[fragment] == DROPPED)[order] & (groups[partner] != DROPPED)[order]]
+    fragments, first = np.unique(fragment[order], return_index=True)
+    partners = partner[order][first]
+    belongs = ~is_settled[partners]
+    joined[fragments[belongs]] = joined[partners[belongs]]
+    return joined
+
+
+def _are_seen_apart(
+    detections: TileDetections, groups: IntArray, a: IntArray, b: IntArray
+) -> BoolArray:
+    """Return True for pairs whose groups a third tile shows apart at the place where they meet.
+
+    Args:
+        detections: All detections.
+        groups: ``int64[N]`` group of each.
+        a: ``int64[P]`` rows of detections of one group.
+        b: ``int64[P]`` rows of detections of another.
+    """
+    boxes, tiles = detections.boxes, detections.tile_index
+    low = np.maximum(boxes[a, :2], boxes[b, :2])
+    places = (low + np.minimum(boxes[a, 2:], boxes[b, 2:])) / 2
+    apart = np.zeros(len(a), bool)
+    for i in range(len(a)):
+        members, others = (np.flatnonzero(groups == groups[row]) for row in (a[i], b[i]))
+        shared = members[np.isin(tiles[members], tiles[others])]
+        shared = shared[~np.isin(tiles[shared], tiles[[a[i], b[i]]])]
+        frames = detections.tile_box[shared]
+        apart[i] = ((places[i] > frames[:, :2]) & (places[i] < frames[:, 2:])).all(axis=1).any()
+    return apart
 
 
 class TileCores:
@@ -129,13 +171,13 @@ def _nearest_first(positions: set[Position], part: Position) -> list[Position]:
 def _close_gaps(members: TileDetections, core: FloatArray) -> ObjectArray:
     """Return the outlines of one tile, moved onto the edges that cut them if no other tile can.
 
-    Where tiles overlap by hardly a pixel, outlines that end just before an edge would leave a gap.
+    Where tiles do not overlap, outlines that end just before an edge would leave a gap.
     """
     outlines = members.detections.outlines
     outlines = np.where(shapely.is_missing(outlines), shapely.box(*members.boxes.T), outlines)
     gap = (members.tile_box - shapely.bounds(outlines)) * OUTWARD
     is_short = members.may_be_cut & (gap > 0) & (gap <= GAP_PX)
-    is_short &= np.abs(core - members.tile_box) <= GAP_PX
+    is_short &= core == members.tile_box
     edges = np.where(is_short, members.tile_box, np.nan)
     for row in np.flatnonzero(is_short.any(axis=1)):
         moved = shapely.transform(outlines[row], partial(_move_onto, edges=edges[row]))

@@ -43,6 +43,7 @@ def views(outlines: list[shapely.Geometry], scheme: TileScheme) -> Parts:
     for tile in scheme:
         clipped = clip_polygons(np.array(outlines, dtype=object), tile.box)
         seen = shapely.get_parts(clipped[~shapely.is_missing(clipped)])
+        seen = seen[shapely.area(seen) > 0.05]
         boxes = shapely.bounds(seen).reshape(-1, 4)
         parts.append((tile, Detections.from_arrays(boxes, np.full(len(seen), 0.5), outlines=seen)))
     return parts
@@ -56,7 +57,7 @@ def rows_of(detections: Detections) -> list[tuple[object, ...]]:
 @st.composite
 def schemes(draw: st.DrawFn) -> TileScheme:
     tile = draw(st.integers(40, SIDE + 10))
-    return TileScheme(SIDE, SIDE, tile, draw(st.integers(0, tile * 3 // 5)))
+    return TileScheme(SIDE, SIDE, tile, draw(st.integers(1, tile * 3 // 5)))
 
 
 @st.composite
@@ -95,6 +96,18 @@ def test_painted_shapes_come_out_once_and_exact(tile: int, overlap: int, in_part
     *_, truth = trace()(canvas.pixels)
     assert len(truth) > 30
     assert painted_scenes.least_outline_iou(truth, merge(parts, scheme).outlines) > 0.999
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(200, 64), (160, 80)])
+def test_inexact_outlines_are_neither_lost_nor_doubled(tile: int, overlap: int) -> None:
+    scheme = TileScheme(500, 500, tile, overlap)
+    canvas = painted_scenes.mixed(500, seed=1, largest=300)
+    parts = painted_scenes.detect_tiles(
+        canvas.pixels, scheme, painted_scenes.TraceColours(in_parts=True, jitter=0.04)
+    )
+    *_, truth = painted_scenes.TraceColours()(canvas.pixels)
+    assert len(truth) > 15
+    assert painted_scenes.least_outline_iou(truth, merge(parts, scheme).outlines) > 0.7
 
 
 @settings(max_examples=40, deadline=None)
