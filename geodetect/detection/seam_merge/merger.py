@@ -16,8 +16,9 @@ boxes. Scores only choose between several complete detections.
 
 Where detections have outlines, those of two tiles that show other places of the ground that both
 tiles show are never joined; pieces whose outlines continue each other across a tile edge are joined
-even if a tile has several of them, such as the sides of a ring; and the outline of an object that
-tile edges cut is stitched (`outline_relations`, `outline_stitching`).
+even if a tile has several of them, such as the sides of a ring, unless a third tile shows them
+apart; and the outline of an object that tile edges cut is stitched (`outline_relations`,
+`outline_stitching`).
 """
 
 from __future__ import annotations
