@@ -66,7 +66,7 @@ FORMER, PRESENT = "before", "after"
 TRAININGS = {
     FORMER: Change(
         {"batch_size": CHIPS_PER_STEP},
-        constants={"detection.nms.VOTE_IOU": 0.9999},  # boxes are those of single anchors
+        constants={"training.train.VOTE_IOU": None},  # boxes are those of single anchors
     ),
     PRESENT: Change(),
 }

@@ -13,8 +13,7 @@ from geodetect.geo.ordering import group_rows, order_rows
 from geodetect.geo.polygons import polygon_iou
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, ObjectArray
 
-VOTE_IOU = 0.6  # of boxes that vote for the place of another one
-VOTE_SHARE = 0.5  # of its score that they need
+VOTE_SHARE = 0.5  # of the score of a box that others need to vote for its place
 FIRST_BLOCK = 256  # small: boxes that the best ones remove are not compared with each other
 LARGEST_BLOCK = 4096  # limits the memory for pairs of overlapping boxes
 
@@ -55,7 +54,7 @@ def nms(
 
 
 def vote_boxes(
-    boxes: FloatArray, scores: Float32Array, labels: IntArray, *, selected: IntArray
+    boxes: FloatArray, scores: Float32Array, labels: IntArray, *, selected: IntArray, iou: float
 ) -> FloatArray:
     """Return boxes as means of those that nearly agree with them, weighted by scores.
 
@@ -69,6 +68,7 @@ def vote_boxes(
         scores: ``float32[N]``.
         labels: ``int64[N]`` classes.
         selected: ``int64[K]`` rows that remain after it.
+        iou: Smallest IoU of a box with one that it votes for.
 
     Returns:
         ``float64[K, 4]`` in place of the selected boxes.
@@ -76,7 +76,7 @@ def vote_boxes(
     i, voter = box_ops.overlap_pairs(boxes[selected], boxes).T
     row = selected[i]
     votes = (labels[voter] == labels[row]) & (scores[voter] >= VOTE_SHARE * scores[row])
-    votes &= box_ops.iou(boxes[row], boxes[voter]) >= VOTE_IOU
+    votes &= box_ops.iou(boxes[row], boxes[voter]) >= iou
     i, voter = i[votes], voter[votes]
     weights = scores[voter].astype(np.float64)
     total = np.bincount(i, weights, len(selected))

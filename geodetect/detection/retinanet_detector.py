@@ -124,7 +124,8 @@ class RetinaNetDetector:
             ModelFileError: The network returns values that are no finite numbers.
         """
         self._check_finite("scores", logits.min(), logits.max())
-        lowest = VOTE_SHARE * self._conf  # of boxes that vote
+        vote_iou = self.card.vote_iou
+        lowest = self._conf if vote_iou is None else VOTE_SHARE * self._conf
         # first by logits: few are left to compute a score for
         anchor, label = np.nonzero(logits >= logit_thresholds(lowest, self.card.calibration))
         scores: Float32Array = calibrated_scores(
@@ -147,9 +148,11 @@ class RetinaNetDetector:
         boxes, scores, label = boxes[in_image], scores[in_image], label[in_image]
         rows = nms(boxes, scores, label, iou=self._iou)
         rows = rows[scores[rows] >= self._conf]
-        voted = vote_boxes(boxes, scores, label, selected=rows)
+        places = boxes[rows]
+        if vote_iou is not None:
+            places = vote_boxes(boxes, scores, label, selected=rows, iou=vote_iou)
         scale = np.array([size[1] / scaled[1], size[0] / scaled[0]] * 2)
-        return Detections.from_arrays(voted * scale, scores[rows], label[rows])
+        return Detections.from_arrays(places * scale, scores[rows], label[rows])
 
     def _warn_of_noise(self, count: int, size: Size) -> None:
         if self._has_warned:

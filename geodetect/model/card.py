@@ -294,6 +294,8 @@ class ModelCard(Displayed, CardPart):
         calibration: Calibration of the scores; None: they are used uncalibrated.
         conf: Default score threshold, after calibration.
         iou: Default IoU threshold of the non-maximum suppression.
+        vote_iou: IoU from which other boxes vote for the place of a detection, see ``vote_boxes``;
+            None: they do not, as in torchvision's detectors.
         network: Architecture of the network; None: a detector other than geodetect's RetinaNet.
         imported: Network of another program; None: it is geodetect's, or a function.
         training: Provenance.
@@ -316,6 +318,7 @@ class ModelCard(Displayed, CardPart):
     calibration: Calibration | None = None
     conf: float = Field(0.5, ge=0, le=1)
     iou: float = Field(0.5, gt=0, le=1)
+    vote_iou: float | None = Field(None, gt=0, le=1)
     network: NetworkConfig | None = None
     imported: ImportedNetwork | None = None
     training: TrainingRecord = TrainingRecord()

@@ -71,6 +71,7 @@ from geodetect.training.validation.uncertainty import metric_intervals
 from geodetect.training.validation.validator import Validator
 from geodetect.types import PathLike, RasterSource
 
+VOTE_IOU = 0.6  # of boxes that vote: AP75 is higher by 0.03 to 0.04, see docs/experiments.md
 TILE_PX = 1024  # of predictions; larger than a chip, so that fewer pixels are computed twice
 
 
@@ -341,6 +342,7 @@ def _first_card(
         classes=data.classes,
         gsd_m=gsd_m,
         tile_px=TILE_PX,
+        vote_iou=VOTE_IOU,
         object_size_m=(float(small), float(median), float(large)),
         network=network,
         training=TrainingRecord(

@@ -52,7 +52,7 @@ CALLS = [  # words, and what the answer holds
     (f"{PREDICT} --extent 1,2,3,4", "did you mean --bbox?"),
     (f"{PREDICT} --t_srs EPSG:2154", "did you mean --crs?"),
     (f"{PREDICT} --log run.log", "did you mean --log-file?"),
-    (f"{PREDICT} -g 0.25", "did you mean --gsd?"),
+    (f"{PREDICT} -g 0.25", "did you mean --geometry or --gsd?"),
     (f"{PREDICT} -V", "write geodetect --version"),
     (f"{PREDICT} -conf 0.5", "did you mean --conf, with two dashes?"),
     (f"{PREDICT} —conf 0.5", "begins with a long dash; did you mean --conf?"),

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from geodetect.model.file import read_model_file
+from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.training.run.folder import RunFolder
 from tests.helpers.program import program_environment
 from tests.helpers.square_scenes import (
@@ -83,7 +84,7 @@ def test_two_processes_give_the_model_of_one_and_speak_once(
     (card, alone), (shared, both) = (read_model_file(output) for output in outputs)
     assert shared.metrics["ap50"] == pytest.approx(card.metrics["ap50"], abs=1e-3)
     assert shared.training == card.training
-    for key, weights in alone.items():
+    for key, weights in network_parameters(alone).items():
         np.testing.assert_allclose(both[key], weights, rtol=2**-9, atol=2e-5)  # of half precision
 
 

@@ -88,7 +88,7 @@ def test_boxes_that_nearly_agree_vote_by_their_scores() -> None:
     boxes = np.array([[0.0, 0, 10, 10], [0, 0, 10, 12], [0, 0, 10, 30], [50, 50, 60, 60]])
     scores = np.array([0.8, 0.4, 0.8, 0.9], np.float32)
     labels = np.zeros(4, np.int64)
-    voted = vote_boxes(boxes, scores, labels, selected=np.array([3, 0]))
+    voted = vote_boxes(boxes, scores, labels, selected=np.array([3, 0]), iou=0.6)
     mean = (0.8 * 10 + 0.4 * 12) / 1.2
     np.testing.assert_allclose(voted, [[50, 50, 60, 60], [0, 0, 10, mean]], rtol=1e-6)
 
@@ -96,6 +96,7 @@ def test_boxes_that_nearly_agree_vote_by_their_scores() -> None:
 def test_boxes_of_other_classes_and_of_low_scores_do_not_vote() -> None:
     boxes = np.array([[0.0, 0, 10, 10], [0, 0, 10, 11], [0, 0, 11, 10]])
     scores = np.array([0.8, 0.39, 0.8], np.float32)
-    voted = vote_boxes(boxes, scores, np.array([0, 0, 1]), selected=np.array([0]))
+    voted = vote_boxes(boxes, scores, np.array([0, 0, 1]), selected=np.array([0]), iou=0.6)
     assert voted.tolist() == [[0, 0, 10, 10]]
-    assert len(vote_boxes(boxes, scores, np.zeros(3, np.int64), selected=np.empty(0, int))) == 0
+    labels, nothing = np.zeros(3, np.int64), np.empty(0, np.int64)
+    assert len(vote_boxes(boxes, scores, labels, selected=nothing, iou=0.6)) == 0

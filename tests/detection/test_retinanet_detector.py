@@ -59,9 +59,10 @@ def decode_outputs(
     outputs: list[tuple[list[float], float, int]],
     side: int = 64,
     calibration: Calibration | None = None,
+    vote_iou: float | None = None,
     **options: float,
 ) -> list:
-    card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration)
+    card = tiny_card(classes=("a", "b"), iou=0.5, calibration=calibration, vote_iou=vote_iou)
     detector = RetinaNetDetector(ScriptedRuntime(card, outputs), **options)
     pixels = np.zeros((1, 3, side, side), np.uint8)
     detections = detector(pixels, all_valid(pixels))[0]
@@ -131,8 +132,8 @@ def test_of_too_many_boxes_the_best_are_looked_at() -> None:
 
 
 def test_of_two_boxes_of_a_class_that_overlap_the_better_one_stays() -> None:
-    detections = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([7, 4, 23, 25], 0.9, 0)])
-    assert detections == [([7, 4, 23, 25], 0.9, 0)]  # too different to vote
+    detections = decode_outputs([([4, 4, 20, 20], 0.7, 0), ([5, 4, 21, 20], 0.9, 0)])
+    assert detections == [([5, 4, 21, 20], 0.9, 0)]
 
 
 def test_boxes_of_different_classes_never_suppress_each_other() -> None:
@@ -156,7 +157,7 @@ def test_detections_below_the_threshold_are_dropped() -> None:
 def test_the_place_of_a_box_does_not_depend_on_the_threshold() -> None:
     """Boxes below the threshold vote, too."""
     voters = [([4.0, 4, 20, 20], 0.8, 0), ([4.0, 4, 20, 24], 0.5, 0), ([4.0, 4, 20, 23], 0.45, 0)]
-    results = [decode_outputs(voters, conf=conf) for conf in (0.1, 0.47, 0.7)]
+    results = [decode_outputs(voters, conf=conf, vote_iou=0.6) for conf in (0.1, 0.47, 0.7)]
     assert results[0] == results[1] == results[2]
     ((box, score, _),) = results[0]
     assert score == 0.8
@@ -182,10 +183,10 @@ def test_scores_are_calibrated_by_class_before_the_threshold() -> None:
 
 
 def test_calibration_does_not_change_which_of_two_boxes_stays() -> None:
-    pair = [([4.0, 4, 20, 20], 0.7, 0), ([7.0, 4, 23, 25], 0.9, 0)]
+    pair = [([4.0, 4, 20, 20], 0.7, 0), ([5.0, 4, 21, 20], 0.9, 0)]
     flat = Calibration(slope=(0.1, 0.1), intercept=(1.0, 1.0))
     (detections,) = decode_outputs(pair, calibration=flat)
-    assert detections[0] == [7, 4, 23, 25]
+    assert detections[0] == [5, 4, 21, 20]
 
 
 def test_boxes_are_clipped_to_the_image_and_those_beside_it_dropped() -> None:

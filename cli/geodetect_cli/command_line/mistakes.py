@@ -20,6 +20,7 @@ from geodetect_cli.command_line.values import length_meant
 from geodetect_cli.commands import COMMANDS
 
 SIMILAR = 0.7  # least similarity of two words (``difflib``)
+MOST_ALIKE = 3  # options that begin with one letter
 VERY_SIMILAR = 0.8  # of names of other programs, which are many
 NUMBER = re.compile(r"-?\d*\.?\d+")
 WORD = re.compile(r"[^\W\d]\w*")
@@ -211,7 +212,7 @@ class CommandLineReader:
         flags, names, meant = self._spellings.flags, self._spellings.names, self._options_meant()
         if len(word) == 1:
             alike = [flag for flag in flags if flag.startswith(f"--{word}")]
-            return alike[0] if len(alike) == 1 else None
+            return " or ".join(alike) if 1 <= len(alike) <= MOST_ALIKE else None
         nearest = get_close_matches(f"--{word}", names, n=1, cutoff=SIMILAR)
         if nearest:
             return names[nearest[0]]

@@ -121,7 +121,7 @@ def test_a_curve_that_falls_while_the_loss_falls_is_overfitting() -> None:
     falling = [0.5, 0.7, 0.8, 0.82, 0.80, 0.77, 0.75, 0.74, 0.73, 0.72]
     text = topics(curve(falling))["overfitting"]
     assert text.startswith("AP50 fell from 0.820 at step 800 to 0.730 at the end while the loss")
-    assert text.endswith("`augment` of 0.4")
+    assert text.endswith("`augment` of 0.6")
     still = topics(curve(falling, losses=[0.6] * 20))
     assert "overfitting" not in still, "the loss did not fall"
     assert "overfitting" not in topics(curve(PLATEAU))
