@@ -13,17 +13,17 @@ import pytest
 from tests.campaign.runner import PARTS, Workers
 
 CASES = {
-    "rasters": 20,
-    "vectors": 15,
+    "rasters": 12,
+    "vectors": 10,
     "labels": 6,
-    "models": 8,
+    "models": 5,
     "cache_entries": 1,
-    "journals": 3,
+    "journals": 2,
     "kills": 2,
-    "signals": 6,
-    "full_disks": 8,
-    "bad_servers": 4,
-    "odd_environments": 6,
+    "signals": 4,
+    "full_disks": 5,
+    "bad_servers": 2,
+    "odd_environments": 4,
 }
 
 pytestmark = pytest.mark.skipif(
