@@ -13,11 +13,11 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.runtimes.cache import Entry
-from geodetect.model.runtimes.openvino import (
+from geodetect.model.runtimes.openvino import read_network
+from geodetect.model.runtimes.openvino_library import (
     import_openvino,
     no_telemetry,
     open_core,
-    read_network,
     serialize,
 )
 from geodetect.types import BoolArray, UInt8Array

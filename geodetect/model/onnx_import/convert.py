@@ -26,7 +26,7 @@ from geodetect.model.onnx_import.graph import RGB, OnnxGraph
 from geodetect.model.onnx_import.metadata import OnnxMetadata, read_metadata
 from geodetect.model.onnx_import.onnx_file import OnnxFile
 from geodetect.model.onnx_import.recognition import recognise_layout
-from geodetect.model.runtimes.openvino import serialize
+from geodetect.model.runtimes.openvino_library import serialize
 from geodetect.model.runtimes.stored_networks import NETWORK, store_network
 from geodetect.progress import phase
 from geodetect.settings import ConvertSettings

@@ -13,7 +13,7 @@ import numpy as np
 from geodetect.errors import InputError, ModelFileError, list_names, translate_errors
 from geodetect.model.layouts.base import Graph, Output, Preprocessing, Size
 from geodetect.model.onnx_import.onnx_file import OnnxFile
-from geodetect.model.runtimes.openvino import (
+from geodetect.model.runtimes.openvino_library import (
     import_openvino,
     no_telemetry,
     number_nodes,

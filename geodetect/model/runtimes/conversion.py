@@ -20,7 +20,7 @@ from geodetect.model.runtimes.export import (
     exported_outline_head,
     tracing,
 )
-from geodetect.model.runtimes.openvino import (
+from geodetect.model.runtimes.openvino_library import (
     import_openvino,
     no_telemetry,
     number_nodes,

@@ -10,12 +10,8 @@ from geodetect.errors import InputError, ModelFileError, translate_errors
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.base import network_bytes_per_px
-from geodetect.model.runtimes.openvino import (
-    CompiledNetwork,
-    import_openvino,
-    open_core,
-    pick_precisions,
-)
+from geodetect.model.runtimes.openvino import CompiledNetwork, pick_precisions
+from geodetect.model.runtimes.openvino_library import import_openvino, open_core
 from geodetect.model.runtimes.stored_networks import NETWORK, stored_network
 from geodetect.types import AnyArray, UInt8Array
 

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from queue import SimpleQueue
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geodetect.errors import (
     InputError,
-    MissingDependencyError,
     ModelFileError,
-    OutputError,
     translate_errors,
 )
 from geodetect.hardware.cpu import cpu_model, has_int8_units, usable_cores
-from geodetect.hardware.memory import is_out_of_memory
-from geodetect.hardware.signal_stack import same_signal_stack
 from geodetect.hardware.torch_library import require_torch
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs, padded_size
 from geodetect.model.runtimes.base import NetworkOutput, network_bytes_per_px, pick_precision
 from geodetect.model.runtimes.cache import Entry, cached, network_key
+from geodetect.model.runtimes.openvino_library import DEVICE, import_openvino, open_core
 from geodetect.model.runtimes.stored_networks import (
     INT8,
     NETWORK,
@@ -47,15 +38,12 @@ from geodetect.types import AnyArray, BoolArray, Float32Array, UInt8Array
 if TYPE_CHECKING:
     import openvino
 
-DEVICE = "CPU"
 MAX_STREAMS = 16  # each holds the features of a tile: 50 MB for the built-in model in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
 CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
 MAX_INT8_LOSS = 0.002  # of average precision: less than the error of its measurement
 BOX_OUTPUTS = 2  # logits and offsets; then the features of the outline head
 BOX_VALUES = 4  # of the second output
-TELEMETRY = "openvino_telemetry"
-NUMBERED = re.compile(r"[A-Za-z]+_\d+")  # name of a node that has none of its own
 
 
 class OpenVinoRuntime:
@@ -297,84 +285,3 @@ def _check_outputs(network: openvino.Model, card: ModelCard, name: str) -> None:
         values = values[:BOX_OUTPUTS]  # then features, of any size
     if values != expected:
         raise ModelFileError(f"model {card.name}: found outputs with {values} values per anchor")
-
-
-def serialize(network: openvino.Model) -> Entry:
-    """Return a network as OpenVINO's intermediate representation: ``model`` and ``weights``.
-
-    Raises:
-        OutputError: The folder for temporary files is full.
-    """
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "model.xml"
-        try:
-            import_openvino().serialize(network, file)
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            raise OutputError(
-                f"{folder}: the converted network cannot be written there ({error}); free some "
-                f"space, or name another folder for temporary files with the variable TMPDIR"
-            ) from error
-        return {"model": file.read_bytes(), "weights": file.with_suffix(".bin").read_bytes()}
-
-
-def number_nodes(network: openvino.Model, name: str) -> None:
-    """Number the nodes without a name of their own within the network, and name the network.
-
-    OpenVINO numbers them within the process, but the same network must give the same bytes.
-    """
-    network.set_friendly_name(name)
-    for number, node in enumerate(network.get_ordered_ops()):
-        if NUMBERED.fullmatch(node.get_friendly_name()):
-            node.set_friendly_name(f"{node.get_type_name()}_{number}")
-
-
-def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry.
-
-    Raises:
-        MissingDependencyError: It is not installed.
-    """
-    try:
-        with no_telemetry():
-            import openvino
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"`runtime` openvino needs OpenVINO ({error}); install it with: pip install openvino, "
-            f"or choose `runtime` torch"
-        ) from error
-    return openvino
-
-
-def open_core() -> Any:
-    """Return a new ``openvino.Core`` with its plugin for processors.
-
-    The plugin gives this thread another stack for signals. When it goes, it puts the stack of
-    before back, which may be that of another plugin that has gone: the next Ctrl-C would be a
-    segmentation fault. So the stack is put back at once.
-
-    Raises:
-        MissingDependencyError: OpenVINO is not installed.
-    """
-    core = import_openvino().Core()
-    with same_signal_stack():
-        core.get_property(DEVICE, "FULL_DEVICE_NAME")  # loads the plugin
-    return core
-
-
-@contextmanager
-def no_telemetry() -> Iterator[None]:
-    """Keep OpenVINO from sending usage data over the network.
-
-    It does so on import and conversion unless its telemetry library is missing, so imports of that
-    fail meanwhile. A program that has imported the library itself is left to decide.
-    """
-    if TELEMETRY in sys.modules:
-        yield
-        return
-    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # makes imports of it fail
-    try:
-        yield
-    finally:
-        sys.modules.pop(TELEMETRY, None)

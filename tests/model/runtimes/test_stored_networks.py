@@ -15,7 +15,8 @@ from geodetect.model.card import Int8Record
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks, convert_network
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.model.runtimes.openvino import import_openvino, read_int8_network
+from geodetect.model.runtimes.openvino import read_int8_network
+from geodetect.model.runtimes.openvino_library import import_openvino
 from geodetect.model.runtimes.stored_networks import (
     INT8,
     NETWORK,
