@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from geodetect.assessment.matching.alignment import AlignedLayers
 from geodetect.assessment.matching.class_matching import LayerMatches
-from geodetect.assessment.matching.outlines import outline_iou
 from geodetect.class_names import PLACEHOLDERS
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.polygons import polygon_iou
 from geodetect.io.vector.features import reproject_features
 from geodetect.io.vector.geopackage import Layer, check_layers
 from geodetect.io.vector.qgis_style import (
@@ -169,7 +169,7 @@ def _measure_iou(layers: AlignedLayers, predicted: IntArray, truth: IntArray) ->
         iou = box_ops.iou(layers.predictions.boxes[predicted], layers.truth.boxes[truth])
     else:
         outlines = layers.predictions.outlines.polygons, layers.truth.outlines.polygons
-        iou = outline_iou(outlines[0][predicted], outlines[1][truth])
+        iou = polygon_iou(outlines[0][predicted], outlines[1][truth])
     return np.round(iou, 4)
 
 

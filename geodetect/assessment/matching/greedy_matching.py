@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodetect.assessment.matching.near_pairs import near_pairs
-from geodetect.assessment.matching.outlines import outline_iou
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.ordering import order_rows
+from geodetect.geo.polygons import polygon_iou
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, ObjectArray
 
 Scores = Float32Array | FloatArray
@@ -119,7 +119,7 @@ def match_boxes_at(
     if outlines is None:
         overlap = box_ops.iou(predicted[pairs[:, 0]], truth[pairs[:, 1]])
     else:
-        overlap = outline_iou(outlines[0][pairs[:, 0]], outlines[1][pairs[:, 1]])
+        overlap = polygon_iou(outlines[0][pairs[:, 0]], outlines[1][pairs[:, 1]])
     is_candidate = overlap >= min(*ious, HIGHEST_IOU)
     pairs, overlap = pairs[is_candidate], overlap[is_candidate]
     order = _rank_pairs(pairs, overlap, values, predicted=predicted, truth=truth)

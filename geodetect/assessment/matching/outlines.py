@@ -93,18 +93,6 @@ class Outlines:
         return ground_areas_m2(shapely.transform(self.polygons, grid.to_map), grid.crs)
 
 
-def outline_iou(a: ObjectArray, b: ObjectArray) -> FloatArray:
-    """Return the intersection over union of corresponding outlines, ``float64[N]`` in 0..1.
-
-    Args:
-        a: ``object[N]`` valid polygons.
-        b: ``object[N]`` valid polygons in the same coordinates.
-    """
-    shared = np.asarray(shapely.area(shapely.intersection(a, b)))
-    union = np.asarray(shapely.area(a) + shapely.area(b)) - shared
-    return np.divide(shared, union, out=np.zeros(len(shared)), where=union > 0)
-
-
 def box_mask(outlines: ObjectArray, crs: CRS | None) -> BoolArray:
     """Return True for outlines that are boxes: rectangles that all lie along the same axes.
 

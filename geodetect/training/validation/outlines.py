@@ -10,8 +10,8 @@ import shapely
 
 from geodetect.assessment.evaluate.areas.area_error import measure_area_error
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.assessment.matching.outlines import outline_iou
 from geodetect.detection.detector import Detector
+from geodetect.geo.polygons import polygon_iou
 from geodetect.model.card import AreaError, ModelCard
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.metrics import predict_holdout
@@ -80,6 +80,6 @@ def validate_outlines(
         )
         true = labelled.outlines[rows][matches.truth_of[is_pair]]
         px_m2 = float(np.prod(labelled.grid.gsd_xy_m or (1.0, 1.0)))
-        columns = outline_iou(detected, true), *(shapely.area(x) * px_m2 for x in (detected, true))
+        columns = polygon_iou(detected, true), *(shapely.area(x) * px_m2 for x in (detected, true))
         parts.append(np.stack(columns, axis=1))
     return OutlineValidation(*np.concatenate(parts).T)

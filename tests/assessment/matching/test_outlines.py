@@ -12,8 +12,9 @@ from shapely.affinity import rotate
 from geodetect.assessment.matching.alignment import align_layers
 from geodetect.assessment.matching.class_matching import match_layers
 from geodetect.assessment.matching.comparison_grid import crs_grid
-from geodetect.assessment.matching.outlines import Outlines, box_mask, outline_iou
+from geodetect.assessment.matching.outlines import Outlines, box_mask
 from geodetect.geo import boxes as box_ops
+from geodetect.geo.polygons import polygon_iou
 from geodetect.geo.reproject import reproject
 from geodetect.types import ObjectArray
 
@@ -39,15 +40,15 @@ def test_the_iou_of_rectangles_is_that_of_their_boxes(
     rows = np.array(corners_and_sizes)
     boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:]], axis=1)
     others = np.roll(boxes, 1, axis=0)
-    iou = outline_iou(shapely.box(*boxes.T), shapely.box(*others.T))
+    iou = polygon_iou(shapely.box(*boxes.T), shapely.box(*others.T))
     np.testing.assert_allclose(iou, box_ops.iou(boxes, others), atol=1e-9)
 
 
 def test_a_hole_is_no_part_of_an_outline() -> None:
     disc, hole = shapely.Point(0, 0).buffer(10), shapely.Point(0, 0).buffer(5)
-    assert outline_iou(shapes(disc), shapes(disc - hole))[0] == pytest.approx(0.75)
-    assert outline_iou(shapes(hole), shapes(disc - hole))[0] == pytest.approx(0, abs=1e-9)
-    assert outline_iou(shapes(shapely.Polygon()), shapes(shapely.Polygon()))[0] == 0
+    assert polygon_iou(shapes(disc), shapes(disc - hole))[0] == pytest.approx(0.75)
+    assert polygon_iou(shapes(hole), shapes(disc - hole))[0] == pytest.approx(0, abs=1e-9)
+    assert polygon_iou(shapes(shapely.Polygon()), shapes(shapely.Polygon()))[0] == 0
 
 
 def test_crossing_bars_match_by_their_outlines_though_their_boxes_agree() -> None:
