@@ -264,13 +264,13 @@ def _outlines_in(grid: Grid, objects: Detections, source: Grid) -> ObjectArray:
 
 
 def _unite_outlines(
-    objects: Detections, others: ObjectArray, area: shapely.Geometry
+    objects: Detections, additions: ObjectArray, area: shapely.Geometry
 ) -> ObjectArray:
-    """Return the outlines of objects, with what others add to them outside an area."""
+    """Return the outlines of objects, with additions to them outside an area."""
     outlines = objects.outlines.copy()
-    for row in np.flatnonzero(~shapely.is_missing(others)):
-        own = outlines[row] or shapely.box(*objects.boxes[row])
-        union = shapely.union(own, shapely.difference(others[row], area))
+    for row in np.flatnonzero(~shapely.is_missing(additions)):
+        outline = outlines[row] or shapely.box(*objects.boxes[row])
+        union = shapely.union(outline, shapely.difference(additions[row], area))
         for distance in (TOUCH_PX / 2, -TOUCH_PX / 2):  # closes the gap between the grounds
             union = shapely.buffer(union, distance, join_style="mitre")
         outlines[row] = union

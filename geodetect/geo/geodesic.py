@@ -75,9 +75,11 @@ def ground_orientations_deg(rings: FloatArray, crs: CRS) -> FloatArray:
     if transform is None:
         return np.asarray(np.rad2deg(np.arctan2(*(end - start).T)) % 180)
     lon, lat, is_on_earth = _lonlat_deg(np.stack([start, end]), transform)
-    known = is_on_earth.all(axis=0)
+    is_inside = is_on_earth.all(axis=0)
     azimuths = np.full(len(rings), np.nan)
-    azimuths[known] = transform[2].inv(*(x[known] for x in (lon[0], lat[0], lon[1], lat[1])))[0]
+    azimuths[is_inside] = transform[2].inv(
+        *(x[is_inside] for x in (lon[0], lat[0], lon[1], lat[1]))
+    )[0]
     return azimuths % 180
 
 

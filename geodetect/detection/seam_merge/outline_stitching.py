@@ -81,8 +81,8 @@ def _are_seen_apart(
     places = (low + np.minimum(boxes[a, 2:], boxes[b, 2:])) / 2
     apart = np.zeros(len(a), bool)
     for i in range(len(a)):
-        members, others = (np.flatnonzero(groups == groups[row]) for row in (a[i], b[i]))
-        shared = members[np.isin(tiles[members], tiles[others])]
+        first, second = (np.flatnonzero(groups == groups[row]) for row in (a[i], b[i]))
+        shared = first[np.isin(tiles[first], tiles[second])]
         shared = shared[~np.isin(tiles[shared], tiles[[a[i], b[i]]])]
         frames = detections.tile_box[shared]
         apart[i] = ((places[i] > frames[:, :2]) & (places[i] < frames[:, 2:])).all(axis=1).any()
