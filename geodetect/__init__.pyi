@@ -10,7 +10,7 @@ from .chips.export import export_chips
 from .detection.coverage import coverage_table
 from .detection.detection_layer import DetectionLayer, RunSummary
 from .detection.detections import Detections
-from .detection.detector import CallableDetector, Detector
+from .detection.detectors.detector import CallableDetector, Detector
 from .detection.estimate import Estimate, estimate
 from .detection.predict import plan, predict, predict_layer
 from .detection.predict_to_file import predict_to_file

@@ -18,7 +18,7 @@ from benchmarks.harness.datasets import CANNES_HOLDOUT, SAMPLE_NAME, Dataset, li
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.reliability import apply_calibration, reliability
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.geo.bounds import bounds_px
 from geodetect.io.raster.open_raster import open_raster
 from geodetect.io.raster.reader import RasterOptions

@@ -125,7 +125,7 @@ def geodetect(task: Task) -> Program:
     import rasterio
 
     import geodetect as program
-    from geodetect.detection.retinanet_detector import load_detector
+    from geodetect.detection.detectors.retinanet_detector import load_detector
 
     thresholds = {key: task[key] for key in ("conf", "iou") if key in task}
     tiles = {"tile_size": task["tile_px"], "overlap": task["overlap"]} if "tile_px" in task else {}

@@ -35,7 +35,7 @@ MD5_CHARACTERS = 32
 
 def run_logged(log: Path, arguments: list[str]) -> None:
     """Run the program in this process, and log a digest of every tile that it predicts."""
-    from geodetect.detection.retinanet_detector import RetinaNetDetector
+    from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
     from geodetect_cli.app import main as program
 
     detect = RetinaNetDetector.__call__

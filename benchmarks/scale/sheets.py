@@ -28,7 +28,7 @@ from benchmarks.harness.processes import Stopwatch, load_average
 from benchmarks.harness.rasters import BLOCKS, write_raster
 from benchmarks.harness.tables import machine, save_table
 from benchmarks.speed.predict import FORWARD_BATCH, run_forward
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.io.vector.write import write
 from geodetect.model.file import read_model_file
 from geodetect.model.runtimes.base import Runtime

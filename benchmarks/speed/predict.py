@@ -43,7 +43,7 @@ from benchmarks.harness.tables import machine, save_table
 from benchmarks.peers.programs import HELP, TITLES, Run, add_peers_option, find_peers, run_peer
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.io.vector.write import write
 from geodetect.model.file import read_model_file
 from geodetect.model.runtimes.open import open_runtime

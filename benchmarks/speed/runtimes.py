@@ -23,8 +23,8 @@ from benchmarks.harness.processes import Stopwatch
 from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.detection.imported_detector import ImportedDetector
-from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
+from geodetect.detection.detectors.imported_detector import ImportedDetector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import InputError, MissingDependencyError
 
 COMBINATIONS = [

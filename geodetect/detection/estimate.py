@@ -17,7 +17,7 @@ import psutil
 import shapely
 
 from geodetect.detection.coverage import visible_parts
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import GroundPlan
 from geodetect.detection.predict import as_detector, plan
 from geodetect.detection.run.concurrency import concurrency_within_memory, explain_memory_errors

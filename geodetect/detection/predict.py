@@ -15,7 +15,7 @@ import geopandas as gpd
 from pyproj import CRS
 
 from geodetect.detection.detection_layer import DetectionLayer
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import GroundPlan
 from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency
@@ -223,7 +223,7 @@ def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detect
 
 def _load(model: PathLike, settings: PredictSettings) -> Detector:
     # torch is imported only when a network runs
-    from geodetect.detection.retinanet_detector import load_detector
+    from geodetect.detection.detectors.retinanet_detector import load_detector
 
     return load_detector(
         model,

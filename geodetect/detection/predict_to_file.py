@@ -14,7 +14,7 @@ from pyproj import CRS
 
 from geodetect.detection.coverage import COVERAGE_STYLE, coverage_table
 from geodetect.detection.detection_layer import DetectionLayer
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.predict import predict_layer
 from geodetect.detection.run.journal import LONG_RUN_TILES, SUFFIX, Journal, read_files
 from geodetect.errors import InputError

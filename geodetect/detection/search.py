@@ -14,7 +14,7 @@ from pyproj import CRS
 from geodetect.detection.coverage import RasterCoverage, common_crs
 from geodetect.detection.detection_layer import DetectionLayer, GroundDetections, RunSummary
 from geodetect.detection.detections import UNKNOWN, Detections, TileResult
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.ground_merge import SearchedGround, merge_grounds
 from geodetect.detection.plan import GroundPlan, TileRun
 from geodetect.detection.run.concurrency import Concurrency, preferred_concurrency

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.errors import InputError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import read_model_file, write_model_file

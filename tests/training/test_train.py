@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.detector import Detector
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.detector import Detector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.errors import (
     DivergenceError,
     GeoreferenceError,

@@ -51,7 +51,7 @@ from geodetect.settings.value_types import area_text
 from geodetect.types import BoolArray, PathLike, RasterSource
 
 if TYPE_CHECKING:
-    from geodetect.detection.detector import Detector
+    from geodetect.detection.detectors.detector import Detector
 
 
 @takes_settings(EvaluateSettings)

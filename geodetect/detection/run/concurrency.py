@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import GroundPlan
 from geodetect.errors import GeodetectWarning, OutOfMemoryError, error_text
 from geodetect.hardware.cpu import usable_cores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import GroundPlan
 from geodetect.errors import InputError
 from geodetect.io.raster.state import short_digest

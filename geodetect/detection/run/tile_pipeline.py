@@ -15,7 +15,7 @@ import numpy as np
 
 from geodetect.detection.coverage import ImageryMask
 from geodetect.detection.detections import Detections, TileResult
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import GroundPlan, TileRun
 from geodetect.detection.run.concurrency import Concurrency, explain_memory_errors
 from geodetect.detection.run.imagery_sample import ImagerySample

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 
 import shapely
 
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import SHARD_PX
 from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.tile_pipeline import class_numbers

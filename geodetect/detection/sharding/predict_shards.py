@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.sharding.manifest import Manifest
 from geodetect.detection.sharding.parts import Part, parse_part
 from geodetect.detection.sharding.worker import (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from geodetect.detection.detections import TileResult
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import GroundPlan, TileRun
 from geodetect.detection.predict import as_detector
 from geodetect.detection.run.concurrency import concurrency_within_memory, preferred_concurrency

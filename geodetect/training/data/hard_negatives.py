@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Window

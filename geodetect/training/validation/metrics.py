@@ -23,7 +23,7 @@ from geodetect.assessment.matching.class_matching import COCO_IOUS
 from geodetect.assessment.matching.greedy_matching import Matches, match_boxes_at, offset_boxes
 from geodetect.detection.detection_layer import DetectionLayer, GroundDetections, canonical_order
 from geodetect.detection.detections import Detections
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.plan import plan_ground
 from geodetect.detection.search import detect_ground
 from geodetect.geo import boxes as box_ops

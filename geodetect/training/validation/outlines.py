@@ -10,7 +10,7 @@ import shapely
 
 from geodetect.assessment.evaluate.areas.area_error import measure_area_error
 from geodetect.assessment.matching.greedy_matching import match_boxes
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.geo.polygons import polygon_iou
 from geodetect.model.card import AreaError, ModelCard
 from geodetect.training.data.training_raster import TrainingRaster

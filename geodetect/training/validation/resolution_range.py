@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.training.data.augmentation import coarsen
 from geodetect.types import BoolArray, UInt8Array
 

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 
 from geodetect.assessment.evaluate.precision_recall import precision_recall_curve
-from geodetect.detection.detector import Detector
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.detector import Detector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.errors import IncompleteWarning, RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.tiles import Window

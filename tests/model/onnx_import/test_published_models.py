@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 import geodetect
-from geodetect.detection.retinanet_detector import load_detector
+from geodetect.detection.detectors.retinanet_detector import load_detector
 from tests.conftest import SHARED
 
 SIDE_PX = 416

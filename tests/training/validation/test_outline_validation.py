@@ -9,7 +9,7 @@ import pytest
 import shapely
 from scipy import ndimage
 
-from geodetect.detection.detector import CallableDetector
+from geodetect.detection.detectors.detector import CallableDetector
 from geodetect.io.raster.open_raster import open_raster
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.outlines import OutlineValidation, validate_outlines

@@ -11,8 +11,8 @@ import pyogrio
 import pytest
 from numpy.typing import NDArray
 
-from geodetect.detection.detector import CallableDetector
-from geodetect.detection.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.detector import CallableDetector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.errors import OutputError
 from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.card import Calibration, ModelCard

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.sharding.ray_cluster.connection import Capacity, connected, import_ray
 from geodetect.detection.sharding.worker import ShardCounts, ShardWorker
 from geodetect.errors import (

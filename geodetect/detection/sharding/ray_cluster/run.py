@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 from geodetect.detection.detection_layer import DetectionLayer
-from geodetect.detection.detector import Detector
+from geodetect.detection.detectors.detector import Detector
 from geodetect.detection.predict_to_file import PredictionFiles
 from geodetect.detection.sharding.merge import merge_into
 from geodetect.detection.sharding.plan_run import plan_to_folder

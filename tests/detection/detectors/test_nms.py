@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torchvision import ops
 
-from geodetect.detection import nms as nms_module
-from geodetect.detection.nms import nms, vote_boxes
+from geodetect.detection.detectors import nms as nms_module
+from geodetect.detection.detectors.nms import nms, vote_boxes
 from geodetect.geo import boxes as box_ops
 
 Box = tuple[int, int, int, int]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from geodetect.detection.retinanet_detector import RetinaNetDetector, load_detector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector, load_detector
 from geodetect.errors import GeodetectWarning, ModelFileError
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.network.anchors import anchors_of_image
@@ -235,7 +235,7 @@ def test_boxes_that_are_mostly_noise_are_counted_once(tmp_path: Path) -> None:
     pixels = np.zeros((1, 3, 32, 32), np.uint8)  # one anchor for 64 px
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MANY_BOXES", "MANY_BOXES_PER_PX"):
-            patch.setattr(f"geodetect.detection.retinanet_detector.{name}", 0.01)
+            patch.setattr(f"geodetect.detection.detectors.retinanet_detector.{name}", 0.01)
         with pytest.warns(
             GeodetectWarning, match=r"squares: 16 boxes of a tile of 32 x 32.*`conf`"
         ):

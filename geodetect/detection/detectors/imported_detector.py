@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.nms import nms
+from geodetect.detection.detectors.nms import nms
 from geodetect.errors import InputError, ModelFileError, translate_errors
 from geodetect.geo import boxes as box_ops
 from geodetect.model.calibration import calibrated_scores, logit_thresholds

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.imported_detector import ImportedDetector
-from geodetect.detection.nms import VOTE_SHARE, nms, vote_boxes
+from geodetect.detection.detectors.imported_detector import ImportedDetector
+from geodetect.detection.detectors.nms import VOTE_SHARE, nms, vote_boxes
 from geodetect.errors import GeodetectWarning, ModelFileError, OutOfMemoryError, error_text
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.contours import outline_masks

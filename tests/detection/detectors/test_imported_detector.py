@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import geodetect
-from geodetect.detection.imported_detector import ImportedDetector
-from geodetect.detection.retinanet_detector import load_detector
+from geodetect.detection.detectors.imported_detector import ImportedDetector
+from geodetect.detection.detectors.retinanet_detector import load_detector
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Calibration
 from geodetect.model.file import read_model_file, write_model_file

@@ -1,0 +1,1 @@
+"""Detectors: objects that detect in the pixels of tiles."""
