@@ -14,13 +14,13 @@ import numpy as np
 import shapely
 from affine import Affine
 
+from geodetect.arrays.summed_area import SummedAreaTable
 from geodetect.chips.annotation_formats import LabelledChip
 from geodetect.chips.images import write_image
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid, check_gsd_of_imagery
 from geodetect.geo.polygons import clip_polygons
-from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import TileScheme, Window, overlap_px
 from geodetect.io.labels.label_set import LabelSet
 from geodetect.io.labels.labelled_raster import LabelledRaster

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import shapely
 
+from geodetect.arrays.components import connected_components
 from geodetect.errors import InputError
-from geodetect.geo.components import connected_components
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 
 MAX_CROSSINGS = (

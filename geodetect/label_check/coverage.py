@@ -9,11 +9,11 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
+from geodetect.arrays.summed_area import SummedAreaTable
 from geodetect.errors import RasterError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.grid import Grid
 from geodetect.geo.reproject import reproject_or_none
-from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Window
 from geodetect.io.labels.labelled_raster import LabelledRaster
 from geodetect.io.raster.info import inspect_raster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geodetect.geo.components import connected_components
+from geodetect.arrays.components import connected_components
 from geodetect.types import FloatArray, IntArray
 
 DENSE = 40_000  # entries up to which a full cost matrix is fastest

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.arrays.ordering import order_rows
 from geodetect.assessment.matching.near_pairs import near_pairs
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.ordering import order_rows
 from geodetect.geo.polygons import polygon_iou
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, ObjectArray
 

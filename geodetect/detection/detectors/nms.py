@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from geodetect.arrays.ordering import group_rows, order_rows
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.ordering import group_rows, order_rows
 from geodetect.geo.polygons import polygon_iou
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, ObjectArray
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from geodetect.arrays.summed_area import SummedAreaTable
 from geodetect.detection.detections import Detections
 from geodetect.detection.plan import GroundPlan
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.polygons import clip_polygons, repair_polygons
-from geodetect.geo.summed_area import SummedAreaTable
 from geodetect.geo.tiles import Tile
 from geodetect.io.raster.reader import Pixels
 from geodetect.types import BoolArray, FloatArray

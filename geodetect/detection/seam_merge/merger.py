@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from geodetect.arrays.components import connected_components
 from geodetect.detection.detections import UNKNOWN, Detections
 from geodetect.detection.seam_merge.clustering import DROPPED, group_detections
 from geodetect.detection.seam_merge.outline_relations import find_continuations
@@ -37,7 +38,6 @@ from geodetect.detection.seam_merge.pair_relations import relate_pairs
 from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections, left_to_right
 from geodetect.errors import InputError
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.components import connected_components
 from geodetect.geo.tiles import Tile, TileScheme
 from geodetect.types import BoolArray, IntArray
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from geodetect.arrays.ordering import group_rows
 from geodetect.detection.detections import Columns
 from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections, extents
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.ordering import group_rows
 from geodetect.geo.polygons import clip_polygons
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray
 

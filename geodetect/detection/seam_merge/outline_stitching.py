@@ -14,10 +14,10 @@ from itertools import product
 import numpy as np
 import shapely
 
+from geodetect.arrays.components import connected_components
 from geodetect.detection.seam_merge.clustering import DROPPED
 from geodetect.detection.seam_merge.outline_relations import Continuations
 from geodetect.detection.seam_merge.tile_detections import OUTWARD, TileDetections
-from geodetect.geo.components import connected_components
 from geodetect.geo.polygons import polygons_of
 from geodetect.geo.tiles import TileScheme
 from geodetect.types import BoolArray, FloatArray, IntArray, ObjectArray

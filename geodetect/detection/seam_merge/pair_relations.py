@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from geodetect.arrays.ordering import group_rows
 from geodetect.detection.detections import Columns
 from geodetect.detection.seam_merge.outline_relations import APART, outline_agreements
 from geodetect.detection.seam_merge.tile_detections import (
@@ -16,7 +17,6 @@ from geodetect.detection.seam_merge.tile_detections import (
     extents,
 )
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.ordering import group_rows
 from geodetect.types import BoolArray, FloatArray, IntArray
 
 SPANNED = 0.95  # filled fraction of the overlap of two tiles from which on agreement is weak

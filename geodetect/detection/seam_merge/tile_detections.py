@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 
+from geodetect.arrays.ordering import order_rows
 from geodetect.detection.detections import Columns, Detections
 from geodetect.geo import boxes as box_ops
-from geodetect.geo.ordering import order_rows
 from geodetect.geo.polygons import clip_polygons
 from geodetect.geo.tiles import TileScheme
 from geodetect.types import BoolArray, FloatArray, IntArray

@@ -20,9 +20,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio import windows
 
+from geodetect.arrays.ordering import group_rows
 from geodetect.errors import RasterError
 from geodetect.geo.grid import Grid, map_corners
-from geodetect.geo.ordering import group_rows
 from geodetect.geo.polygons import polygons_of
 from geodetect.geo.tiles import Window
 from geodetect.io.ground.open_rasters import OpenRasters

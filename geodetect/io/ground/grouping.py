@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from geodetect.geo.components import connected_components
+from geodetect.arrays.components import connected_components
 from geodetect.geo.crs import same_crs
 from geodetect.geo.grid import map_corners
 from geodetect.io.ground.ground import Ground

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodetect.geo.ordering import group_rows, order_rows
+from geodetect.arrays.ordering import group_rows, order_rows
 
 number = st.integers(0, 3)
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from geodetect.geo.summed_area import SummedAreaTable
+from geodetect.arrays.summed_area import SummedAreaTable
 
 edges = st.floats(0, 12, allow_nan=False)
 

@@ -1,0 +1,1 @@
+"""Algorithms on arrays that know no geography: components, orders, summed areas."""
