@@ -48,6 +48,9 @@ def mlm_item(card: ModelCard, weights: Weights, *, file_name: str) -> str:
                 "type": "application/octet-stream",
                 "roles": ["mlm:model", "mlm:weights"],
                 "mlm:artifact_type": "safetensors",
+                "bands": _bands(
+                    card
+                ),  # STAC 1.1 allows them in properties beside those of an asset
             }
         },
     }

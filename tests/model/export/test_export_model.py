@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,39 @@ def test_a_model_is_described_as_a_stac_item(model: Path, tmp_path: Path) -> Non
     ]
     assert (values["mlm:pretrained"], values["mlm:pretrained_source"]) == (False, None)
     assert values["license"] == "CC-BY-4.0"
+
+
+def test_what_the_schemas_of_stac_and_mlm_require_is_in_the_item(
+    model: Path, tmp_path: Path
+) -> None:
+    """The rules that concern such items, of STAC 1.1.0's item schema and of MLM's 1.5.2."""
+    imported = tmp_path / "m.safetensors"
+    source = write_painted_detector(tmp_path / "m.onnx", metadata={"names": "['a', 'b']"})
+    geodetect.convert(source, imported)
+    for path in (model, imported):
+        target = tmp_path / f"{path.stem}.mlm.json"
+        geodetect.export_model(path, target, target="mlm")
+        item = json.loads(target.read_text(encoding="utf-8"))
+        values, (asset,) = item["properties"], item["assets"].values()
+        assert (item["type"], item["stac_version"]) == ("Feature", "1.1.0")
+        assert ("bbox" in item) == (item["geometry"] is not None)
+        assert {"links", "id"} <= item.keys()
+        assert {"datetime", "start_datetime", "end_datetime"} <= values.keys()
+        required = {"name", "architecture", "tasks", "input", "output"}
+        assert {f"mlm:{name}" for name in required} <= values.keys()
+        assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]", values["mlm:name"])
+        assert values["mlm:pretrained"] or values["mlm:pretrained_source"] is None
+        assert asset["mlm:artifact_type"]
+        assert values["bands"] == asset["bands"]  # in properties only beside those of an asset
+        (tensor,), (result,) = values["mlm:input"], values["mlm:output"]
+        assert tensor["bands"] == [band["name"] for band in values["bands"]]
+        assert len(tensor["value_scaling"]) == len(tensor["bands"])
+        for structure in (tensor["input"], result["result"]):
+            assert len(structure["shape"]) == len(structure["dim_order"])
+            assert all(re.fullmatch("[a-z-_]+", name) for name in structure["dim_order"])
+        for entry in result["classification:classes"]:
+            assert re.fullmatch("[0-9A-Za-z-_]+", entry["name"])
+            assert isinstance(entry["value"], int)
 
 
 def test_an_imported_model_has_a_description_but_is_not_exported_again(tmp_path: Path) -> None:

@@ -9,12 +9,21 @@ import pytest
 import torch
 
 from geodetect.detection.detectors.retinanet_detector import load_detector
-from geodetect.model.card import ModelCard, NetworkConfig, OutlineConfig
+from geodetect.errors import ModelFileError
+from geodetect.model.card import Int8Record, ModelCard, NetworkConfig, OutlineConfig
 from geodetect.model.file import Weights, read_model_file, write_model_file
 from geodetect.model.network.retinanet import RetinaNet
-from geodetect.model.runtimes.conversion import add_networks
+from geodetect.model.runtimes import openvino as openvino_module
+from geodetect.model.runtimes.conversion import add_networks, convert_network
 from geodetect.model.runtimes.open import open_runtime
-from geodetect.model.runtimes.stored_networks import OUTLINE, holds_network
+from geodetect.model.runtimes.openvino import OpenVinoRuntime
+from geodetect.model.runtimes.stored_networks import (
+    INT8,
+    NETWORK,
+    OUTLINE,
+    holds_network,
+    store_network,
+)
 from tests.helpers.square_scenes import squares_image
 from tests.helpers.tiny_model import tiny_card, tiny_network, weights_of
 
@@ -95,3 +104,21 @@ def test_a_model_file_holds_the_head_and_its_detections_have_outlines(
     assert not boxes.has_outlines
     np.testing.assert_allclose(boxes.boxes, detections.boxes, atol=0.05)
     assert plain.identity != detector.identity
+
+
+def test_an_int8_network_made_before_the_head_is_taken_for_boxes_alone(
+    model: tuple[ModelCard, Weights], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, weights = model
+    plain = tiny_card()
+    boxes_only = convert_network(plain, weights_of(tiny_network(plain)), NETWORK)
+    record = Int8Record(
+        calibration_tiles=1, checked_tiles=1, objects=1, ap50=1, ap75=1, made_with="nncf"
+    )
+    card = card.model_copy(update={"int8": record})
+    arrays = store_network(card, weights, INT8, boxes_only)
+    monkeypatch.setattr(openvino_module, "has_int8_units", lambda: True)
+    assert OpenVinoRuntime(card, arrays).precision == "int8"
+    assert OpenVinoRuntime(card, arrays, outlines=True).precision != "int8"
+    with pytest.raises(ModelFileError, match=r"made without its outline head; .*quantize"):
+        OpenVinoRuntime(card, arrays, precision="int8", outlines=True)
