@@ -9,6 +9,8 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
+from benchmarks.harness.paths import SAMPLE
+
 BLOCK_PX = 512
 BLOCKS: dict[str, Any] = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX}
 
@@ -58,3 +60,25 @@ def write_window(source: Any, window: Window, file: Path, **options: Any) -> Pat
     transform = source.window_transform(window)
     pixels = source.read(window=window)
     return write_raster(file, pixels, crs=source.crs, transform=transform, **options)
+
+
+def repeat_sample(file: Path, side: int, *, in_strips: bool = False) -> Path:
+    """Write the drawn sample mirrored repeatedly until it fills a square; return the file.
+
+    Args:
+        file: To write.
+        side: Of the square in pixels.
+        in_strips: Store row by row instead of in blocks of 512 px.
+    """
+    with rasterio.open(SAMPLE) as sample:
+        pixels, grid = sample.read(), {"crs": sample.crs, "transform": sample.transform}
+    missing = [(0, max(0, side - size)) for size in pixels.shape[1:]]
+    pixels = np.pad(pixels, [(0, 0), *missing], mode="symmetric")[:, :side, :side]
+    blocks = {} if in_strips else BLOCKS
+    return write_raster(file, pixels, **grid, **blocks, compress="deflate")
+
+
+def size_text(raster: Path) -> str:
+    """Return width and height of a raster, for a title."""
+    with rasterio.open(raster) as source:
+        return f"{source.width} x {source.height} px"

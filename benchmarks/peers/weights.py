@@ -192,8 +192,6 @@ def export_for_geodeep(
         iou: Threshold of non-maximum suppression.
         overlap: Of tiles, as a fraction.
     """
-    import onnx
-
     network = stock_network(1, classes=1, min_size=INPUT_PX)
     network.score_thresh, network.nms_thresh = conf, iou
     network.topk_candidates, network.detections_per_img = 1000, 300  # of torchvision
@@ -209,14 +207,35 @@ def export_for_geodeep(
             opset_version=OPSET,
             dynamo=False,
         )
+    # a resolution finer than any raster: it is not resampled
+    add_geodeep_metadata(
+        file, det_type="retinanet", conf=conf, iou=iou, overlap=overlap, resolution_cm=1
+    )
+
+
+def add_geodeep_metadata(
+    file: Path, *, det_type: str, conf: float, iou: float, overlap: float, resolution_cm: float
+) -> None:
+    """Add the metadata that GeoDeep reads to an ONNX file of a network with one class.
+
+    Args:
+        file: To change.
+        det_type: Layout of the outputs, as GeoDeep names it.
+        conf: Score threshold.
+        iou: Threshold of non-maximum suppression.
+        overlap: Of tiles, as a fraction.
+        resolution_cm: Ground resolution that rasters are read at, if theirs is finer.
+    """
+    import onnx
+
     model = onnx.load(file)
     properties = {
         "model_type": json.dumps("Detector"),
-        "det_type": json.dumps("retinanet"),
+        "det_type": json.dumps(det_type),
         "class_names": json.dumps({"0": "object"}),
         "det_conf": str(conf),
         "det_iou_thresh": str(iou),
-        "resolution": "1",  # finer than any raster: it is not resampled
+        "resolution": f"{resolution_cm:g}",
         "tiles_overlap": str(100 * overlap),
     }
     for key, value in properties.items():

@@ -70,23 +70,23 @@ def deepforest(task: Task) -> Program:
 
 
 def sahi(task: Task) -> Program:
-    """Return SAHI's sliced prediction, without its further pass over the whole shrunk image."""
-    import torch
+    """Return SAHI's sliced prediction, without its further pass over the whole shrunk image.
+
+    With a file of a YOLO network it runs in Ultralytics, else with the weights of torchvision's.
+    """
     from sahi import AutoDetectionModel
     from sahi.predict import get_sliced_prediction
-    from torchvision.models.detection import retinanet_resnet50_fpn
+
+    if "yolo" in task:
+        import ultralytics  # noqa: F401  SAHI imports it on first use: not measured
 
     def load() -> Any:
-        network = retinanet_resnet50_fpn(
-            weights=None,
-            weights_backbone=None,
-            num_classes=1,
-            score_thresh=task["conf"],
-            nms_thresh=task["iou"],
-        )
-        network.load_state_dict(torch.load(task["weights"], weights_only=True))
+        if "yolo" in task:
+            network = {"model_type": "ultralytics", "model_path": task["yolo"]}
+        else:
+            network = {"model_type": "torchvision", "model": _torchvision_network(task)}
         return AutoDetectionModel.from_pretrained(
-            "torchvision", model=network.eval(), confidence_threshold=task["conf"], device="cpu"
+            **network, confidence_threshold=task["conf"], device="cpu"
         )
 
     def predict(model: Any) -> Predictions:
@@ -98,15 +98,66 @@ def sahi(task: Task) -> Program:
             overlap_height_ratio=task["overlap"],
             overlap_width_ratio=task["overlap"],
             perform_standard_pred=False,
-            postprocess_type="NMS",
-            postprocess_match_metric="IOU",
             postprocess_match_threshold=task["iou"],
             verbose=0,
+            **task.get("merging", {}),
         ).object_prediction_list
         boxes = np.array([item.bbox.to_xyxy() for item in objects]).reshape(-1, 4)
         return boxes, np.array([item.score.value for item in objects])
 
     return load, predict
+
+
+def _torchvision_network(task: Task) -> Any:
+    """Return torchvision's RetinaNet with the weights of a task."""
+    import torch
+    from torchvision.models.detection import retinanet_resnet50_fpn
+
+    network = retinanet_resnet50_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=1,
+        score_thresh=task["conf"],
+        nms_thresh=task["iou"],
+    )
+    network.load_state_dict(torch.load(task["weights"], weights_only=True))
+    return network.eval()
+
+
+def ultralytics(task: Task) -> Program:
+    """Return Ultralytics' prediction tile by tile, and non-maximum suppression of all boxes.
+
+    It has no tiles of its own: they lie as those of GeoDeep and SAHI.
+    """
+    import rasterio
+    import torch
+    from rasterio.windows import Window
+    from torchvision.ops import nms
+    from ultralytics import YOLO
+
+    side = task["tile_px"]
+
+    def starts(length: int) -> list[int]:
+        """Return the starts of tiles along an axis, the last one at its end."""
+        return [*range(0, length - side, side - int(side * task["overlap"])), length - side]
+
+    def predict(model: Any) -> Predictions:
+        rows = [np.empty((0, 6), np.float32)]
+        with rasterio.open(task["raster"]) as raster:
+            for y in starts(raster.height):
+                for x in starts(raster.width):
+                    red_first = raster.read(window=Window(x, y, side, side))
+                    image = np.ascontiguousarray(red_first[::-1].transpose(1, 2, 0))
+                    (result,) = model.predict(
+                        image, imgsz=side, conf=task["conf"], iou=task["iou"], verbose=False
+                    )
+                    shift = np.array([x, y, x, y, 0, 0], np.float32)
+                    rows.append(result.boxes.data.cpu().numpy() + shift)
+        boxes, scores = np.split(np.concatenate(rows)[:, :5], [4], axis=1)
+        selected = nms(torch.from_numpy(boxes), torch.from_numpy(scores[:, 0]), task["iou"])
+        return boxes[selected.numpy()], scores[selected.numpy(), 0]
+
+    return lambda: YOLO(task["yolo"], task="detect"), predict
 
 
 def geodeep(task: Task) -> Program:
@@ -132,7 +183,10 @@ def geodetect(task: Task) -> Program:
     runtime = {key: task[key] for key in ("runtime", "precision") if key in task}
 
     def load() -> Any:
-        return load_detector(task["model"], device="cpu", **thresholds, **runtime)
+        outlines = task.get("outlines", False)
+        return load_detector(
+            task["model"], device="cpu", outlines=outlines, **thresholds, **runtime
+        )
 
     def predict(detector: Any) -> Predictions:
         settings = program.PredictSettings(**thresholds, **tiles)
@@ -151,6 +205,7 @@ PROGRAMS: dict[str, Callable[[Task], Program]] = {
     "deepforest": deepforest,
     "sahi": sahi,
     "geodeep": geodeep,
+    "ultralytics": ultralytics,
     "geodetect": geodetect,
 }
 

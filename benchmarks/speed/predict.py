@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,9 +37,19 @@ import geodetect
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import SAMPLE
 from benchmarks.harness.processes import Stopwatch, load_average
-from benchmarks.harness.rasters import BLOCKS, write_raster, write_window
+from benchmarks.harness.rasters import BLOCKS, repeat_sample, size_text, write_window
 from benchmarks.harness.tables import machine, save_table
-from benchmarks.peers.programs import HELP, TITLES, Run, add_peers_option, find_peers, run_peer
+from benchmarks.peers.programs import (
+    TITLES,
+    Run,
+    Turn,
+    add_peers_option,
+    find_peers,
+    median_seconds,
+    run_columns,
+    run_in_turns,
+    run_peer,
+)
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
@@ -102,22 +111,6 @@ def prepare_stock_model(folder: Path, weights: Path | None = None) -> StockModel
     quantize_settings = geodetect.QuantizeSettings(tiles=CALIBRATION_TILES, min_ap=0)
     geodetect.quantize(stock.model, SAMPLE, int8, settings=quantize_settings)
     return replace(stock, int8=int8)
-
-
-def repeat_sample(file: Path, side: int, *, in_strips: bool = False) -> Path:
-    """Write the drawn sample mirrored repeatedly until it fills a square; return the file.
-
-    Args:
-        file: To write.
-        side: Of the square in pixels.
-        in_strips: Store row by row instead of in blocks of 512 px.
-    """
-    with rasterio.open(SAMPLE) as sample:
-        pixels, grid = sample.read(), {"crs": sample.crs, "transform": sample.transform}
-    missing = [(0, max(0, side - size)) for size in pixels.shape[1:]]
-    pixels = np.pad(pixels, [(0, 0), *missing], mode="symmetric")[:, :side, :side]
-    blocks = {} if in_strips else BLOCKS
-    return write_raster(file, pixels, **grid, **blocks, compress="deflate")
 
 
 def split_raster(raster: Path, folder: Path, columns: int = 4) -> Path:
@@ -216,6 +209,7 @@ def run_programs(
     task: dict[str, Any] = {"raster": str(raster), "conf": CONF, "iou": IOU, "overlap": OVERLAP}
     task |= {"tile_px": TILE_PX, "weights": str(stock.weights), "onnx": str(stock.onnx)}
     task |= {"torch_home": str(stock.weights.parent), "model": str(stock.model)}
+    task["merging"] = {"postprocess_type": "NMS", "postprocess_match_metric": "IOU"}
     built_in = {"raster": str(raster), "model": "pools"}
     tasks = {"stock": task, "stock fp32": {**task, "precision": "fp32"}, "built-in": built_in}
     if stock.int8 is not None:
@@ -223,24 +217,17 @@ def run_programs(
     reference = {**task, "runtime": "torch", "precision": "fp32"}
     for model_task in (task, built_in):  # fills the cache of converted networks
         run_peer("geodetect", model_task)
-    turns = [(name, name, task, python) for name, python in pythons.items()]
-    turns += [(name, "geodetect", tasks[name], sys.executable) for name in tasks]
-    runs: dict[str, list[Run]] = {}
-    for name, program, program_task, python in [
-        ("reference", "geodetect", reference, sys.executable),
-        *(turns * repeats),
-    ]:
-        run = run_peer(program, program_task, python=python)
-        print(f"{name}: {run.seconds:.1f} s, {run.cpu_s:.1f} CPU s", flush=True)
-        runs.setdefault(name, []).append(run)
-    return runs
+    turns = [Turn(name, name, task, python) for name, python in pythons.items()]
+    turns += [Turn(name, "geodetect", model_task) for name, model_task in tasks.items()]
+    first = run_in_turns([Turn("reference", "geodetect", reference)])
+    return first | run_in_turns(turns, repeats=repeats)
 
 
 def format_programs(runs: dict[str, list[Run]]) -> list[dict[str, str]]:
     """Return the table of all programs."""
     titles = {name: f"{TITLES[name]} {runs[name][0].version}" for name in TITLES if name in runs}
     titles |= {name: title for name, title in GEODETECT_TITLES.items() if name in runs}
-    medians = {name: statistics.median(run.seconds for run in runs[name]) for name in titles}
+    medians = {name: median_seconds(runs[name]) for name in titles}
     (reference,) = runs["reference"]
     truth = reference.boxes[reference.scores >= TRUTH_CONF]
 
@@ -251,27 +238,17 @@ def format_programs(runs: dict[str, list[Run]]) -> list[dict[str, str]]:
 
     rows = []
     for name, title in titles.items():
-        first, seconds = runs[name][0], [run.seconds for run in runs[name]]
+        first = runs[name][0]
         matches = [match_boxes(first.boxes, first.scores, truth, iou=iou) for iou in (0.5, 0.75)]
         precisions = ", ".join(f"{average_precision(m):.3f}" for m in matches)
         rows.append({
             "program": title,
-            "seconds": f"{medians[name]:.1f}",
-            "range": f"{min(seconds):.1f} to {max(seconds):.1f}",
-            "CPU seconds": f"{statistics.median(run.cpu_s for run in runs[name]):.1f}",
-            "peak memory": f"{max(run.peak_bytes for run in runs[name]) / 1e9:.2f} GB",
-            "boxes": f"{len(first.boxes)}",
+            **run_columns(runs[name]),
             "AP at IoU 0.5, 0.75": "-" if name == "built-in" else precisions,
             "time / geodetect": ratio(name, "stock", STOCK_TARGETS),
             "time / built-in model": ratio(name, "built-in", BUILT_IN_TARGETS),
         })  # fmt: skip
     return rows
-
-
-def size_text(raster: Path) -> str:
-    """Return width and height of a raster, for a title."""
-    with rasterio.open(raster) as source:
-        return f"{source.width} x {source.height} px"
 
 
 def main() -> None:
@@ -307,9 +284,7 @@ def main() -> None:
             save_table("speed/predict_pipeline", title, rows)
         if options.part != "pipeline":
             raster = options.raster or repeat_sample(folder / "raster.tif", options.side or 4096)
-            pythons = find_peers(options.peers_python)
-            for missing in TITLES.keys() - pythons.keys():
-                print(f"{TITLES[missing]} left out. --peers-python: {HELP}")
+            pythons = find_peers(options.peers_python, STOCK_TARGETS)
             runs = run_programs(raster.absolute(), stock, pythons, repeats=options.repeats)
             title = f"Programs on one raster, {size_text(raster)}, {machine()}, {load}"
             save_table("speed/predict_peers", title, format_programs(runs))

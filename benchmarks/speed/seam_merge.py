@@ -232,7 +232,7 @@ def main() -> None:
     if options.method:
         print(json.dumps(METHODS[options.method](Field.with_boxes(options.max_boxes))))
         return
-    pythons = find_peers(options.peers_python)
+    pythons = find_peers(options.peers_python, ["sahi"])
     limits = {
         "row by row": options.max_boxes,
         "at once": min(options.max_boxes, options.max_boxes_at_once),
