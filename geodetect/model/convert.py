@@ -11,6 +11,7 @@ from geodetect.hardware.torch_library import require_torch
 from geodetect.io.inputs import protect_inputs
 from geodetect.model.card import ModelCard
 from geodetect.model.file import check_target
+from geodetect.model.foreign_files import check_weights
 from geodetect.model.onnx_import.onnx_file import is_onnx_file
 from geodetect.settings import ConvertSettings
 from geodetect.settings.functions import takes_settings
@@ -66,6 +67,7 @@ def convert(
         raise InputError(
             f"{source}: `{only_onnx[0]}`: only for ONNX files; leave it out for a checkpoint"
         )
+    check_weights(source)
     require_torch("converting weights")  # ONNX files do without
     from geodetect.model.checkpoints.convert import convert_checkpoint
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from geodetect.errors import ModelFileError
+
 HEAD_BYTES = 16
+PICKLES = (".pt", ".pth", ".pl", ".ckpt", ".bin")
+SAFETENSORS, ONNX = ".safetensors", ".onnx"
+WEIGHTS_SUFFIXES = (*PICKLES, SAFETENSORS)
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,12 @@ KINDS = (
     ForeignKind("a GeoPackage, or another SQLite file", b"SQLite format 3"),
     *(ForeignKind("a TIFF image", head) for head in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     ForeignKind("a gzip archive", b"\x1f\x8b"),
-    ForeignKind("an ONNX model", suffix=".onnx"),
+    ForeignKind("an ONNX model", suffix=ONNX),
     ForeignKind("a TensorFlow graph", suffix=".pb"),
     ForeignKind("a TensorRT engine", suffix=".engine"),
+    ForeignKind("a TensorFlow Lite model", suffix=".tflite"),
+    ForeignKind("a model of Core ML", suffix=".mlmodel"),
+    ForeignKind("a network in OpenVINO's form", suffix=".xml"),
     *(
         ForeignKind("a checkpoint of PyTorch", suffix=suffix, is_checkpoint=True)
         for suffix in (".pt", ".pth", ".ckpt")
@@ -65,3 +73,21 @@ def foreign_kind(path: Path) -> ForeignKind | None:
     except OSError:
         return None
     return next((kind for kind in KINDS if kind.matches(path, head)), None)
+
+
+def check_weights(path: Path) -> None:
+    """Raise an error if a file is no checkpoint by its name.
+
+    Raises:
+        ModelFileError: It does not exist, or its suffix is of no checkpoint.
+    """
+    if path.suffix.lower() not in WEIGHTS_SUFFIXES:
+        missing = "" if path.is_file() else "no such file, and "
+        kind = foreign_kind(path)
+        raise ModelFileError(
+            f"{path}: {missing}{'files of this kind' if kind is None else kind.name} cannot be "
+            f"converted; expected a detector exported as {ONNX}, or a checkpoint of PyTorch "
+            f"({', '.join(PICKLES)}) or {SAFETENSORS}"
+        )
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; expected the weights to convert")

@@ -170,3 +170,12 @@ def test_an_ambiguous_layout_is_asked_for_by_its_option(tmp_path: Path) -> None:
     code, _, err = convert_file(source, "-o", tmp_path / "m.safetensors", "--layout", "yolo8")
     assert code == 2
     assert "did you mean yolov8?" in " ".join(err.split())
+
+
+def test_a_picture_that_cannot_be_read_is_told_before_the_conversion(tmp_path: Path) -> None:
+    source, target = write_painted_detector(tmp_path / "m.onnx"), tmp_path / "m.safetensors"
+    options = ("--classes", "small,large", "--check", tmp_path / "absent.png")
+    code, _, err = convert_file(source, "-o", target, *options)
+    assert code == 1
+    assert "absent.png: no such file" in err
+    assert not target.exists()

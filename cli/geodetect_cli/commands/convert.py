@@ -60,11 +60,13 @@ def command(
     Class names, input size, scaling and resolution are those of the metadata of the ONNX file, as
     Ultralytics, Deepness and GeoDeep write them, unless options state them.
     """
+    from geodetect.io.raster.dataset import read_dataset
     from geodetect.model.convert import convert
 
     drawing = files.output.with_name(f"{files.output.stem}_check.png")
     if files.check is not None:  # before the work, not only after it
         check_overwrite(final_path(drawing), overwrite=result.overwrite)
+        read_dataset(files.check, lambda dataset: None)
     card = convert(files.weights, files.output, settings=settings, overwrite=result.overwrite)
     rows = _rows(card, files.output)
     check = None
@@ -135,5 +137,5 @@ def _rows(card: ModelCard, output: Path) -> list[tuple[str, str]]:
         ("Resolution", "the rasters' own" if card.gsd_m is None else f"{card.gsd_m:g} m per pixel"),
         ("Tiles", size),
         ("Default --conf", f"{card.conf:g}"),
-        ("Default --iou", f"{card.iou:g}"),
+        ("Default --nms-iou", f"{card.iou:g}"),
     ]

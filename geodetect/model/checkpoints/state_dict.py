@@ -22,10 +22,8 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from geodetect.errors import ModelFileError, list_names, translate_errors
+from geodetect.model.foreign_files import SAFETENSORS, check_weights
 
-PICKLES = (".pt", ".pth", ".pl", ".ckpt", ".bin")
-SAFETENSORS = ".safetensors"
-SUFFIXES = (*PICKLES, SAFETENSORS)
 ONNX_ADVICE = "of a YOLO, or another detector than a RetinaNet, convert an export as .onnx"
 STATE_KEYS = ("state_dict", "model", "model_state_dict", "model_state")
 DICTIONARIES = ("collections.defaultdict", "AttributeDict")  # the latter is Lightning's
@@ -59,14 +57,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelFileError: There is no such file, it is damaged, or it holds no state dict.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        missing = "" if path.is_file() else "no such file, and "
-        raise ModelFileError(
-            f"{path}: {missing}files of this kind cannot be converted; expected a checkpoint of "
-            f"PyTorch ({', '.join(PICKLES)}) or {SAFETENSORS}"
-        )
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; expected the weights to convert")
+    check_weights(path)
     if path.suffix.lower() == SAFETENSORS:
         return _read_safetensors(path)
     content = _read_pickle(path)

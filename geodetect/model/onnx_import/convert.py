@@ -28,10 +28,12 @@ from geodetect.model.onnx_import.onnx_file import OnnxFile
 from geodetect.model.onnx_import.recognition import recognise_layout
 from geodetect.model.runtimes.openvino_library import serialize
 from geodetect.model.runtimes.stored_networks import NETWORK, store_network
+from geodetect.noun import Noun
 from geodetect.progress import phase
 from geodetect.settings import ConvertSettings
 from geodetect.types import AnyArray
 
+NAME = Noun("name", "names")
 CHECKPOINT_SETTINGS = ("anchor_sizes", "norm_eps", "resize", "no_resize")
 BANDS = {1: ("grey",), RGB: ("red", "green", "blue")}
 SCALINGS = {
@@ -172,9 +174,9 @@ def _class_numbers(
         return unique, tuple(numbers)
     stated = "`classes`" if settings.classes else "its metadata"
     raise InputError(
-        f"{source}: its outputs hold {count} classes, found {len(names)} names in {stated} "
-        f"({list_names(names)}); state {count} names as `classes`, or another `layout` than "
-        f"{layout.name}"
+        f"{source}: its outputs hold {count} classes, found {NAME.count(len(names))} in "
+        f"{stated} ({list_names(names)}); state {NAME.count(count)} as `classes`, or another "
+        f"`layout` than {layout.name}"
     )
 
 

@@ -162,11 +162,12 @@ class OnnxGraph:
             return [np.array(outputs[i]) for i in range(len(compiled.outputs))]
 
     def _read(self) -> Any:
-        with self._reading(f"cannot be read by {self._library}"), no_telemetry():
+        remedy = f"; export it with another opset, such as 17 (found {self._file.opset})"
+        with self._reading(f"cannot be read by {self._library}", remedy), no_telemetry():
             return self._core.read_model(model=self._file.content)
 
     @contextmanager
-    def _reading(self, problem: str) -> Iterator[None]:
+    def _reading(self, problem: str, remedy: str = "") -> Iterator[None]:
         """Raise errors of OpenVINO as ``ModelFileError``, with their reason alone."""
         subject = f"{self._file.path}: {problem}"
         try:
@@ -182,7 +183,7 @@ class OnnxGraph:
                 ) from error
             lines = [line for line in text.splitlines() if not line.startswith(NO_REASON)]
             raise ModelFileError(
-                f"{subject} ({' '.join(' '.join(lines).split())[:MAX_REASON]})"
+                f"{subject} ({' '.join(' '.join(lines).split())[:MAX_REASON]}){remedy}"
             ) from error
 
     def _find_image(self) -> ImageInput:
@@ -208,6 +209,12 @@ class OnnxGraph:
             raise ModelFileError(
                 f"{self._file.path}: takes {listed or 'no input'}; expected one image, as "
                 f"[1, channels, height, width]"
+            )
+        batch = _lengths(self._model.input(images[0].name))[0] if images[0].has_batch else 1
+        if batch not in (1, None):
+            raise ModelFileError(
+                f"{self._file.path}: takes {batch} images at once; expected one: export it with a "
+                f"batch of 1, or of any size"
             )
         return images[0]
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geodetect.errors import ModelFileError, list_names
-from geodetect.model.foreign_files import foreign_kind
+from geodetect.model.foreign_files import ONNX, foreign_kind
 from geodetect.model.onnx_import.protobuf import Message
 
-SUFFIX = ".onnx"
 MAX_BYTES = 2**31 - 1  # of a message of protobuf
 MAX_OPSET = 28  # of ONNX 1.23; OpenVINO reads operators of a newer one as those that it has
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -92,10 +91,10 @@ class OnnxFile:
             raise ModelFileError(str(error)) from error
         except ModelFileError as error:
             kind = foreign_kind(path)
-            name = "" if kind is None or kind.suffix == SUFFIX else f" but {kind.name}"
+            name = "" if kind is None or kind.suffix == ONNX else f" but {kind.name}"
             raise ModelFileError(
                 f"{path}: not an ONNX model{name}, or a damaged one ({error}); expected a detector "
-                f"exported as {SUFFIX}"
+                f"exported as {ONNX}"
             ) from error
         opset = next((opsets[domain] for domain in STANDARD_DOMAINS if domain in opsets), 0)
         if opset > MAX_OPSET:
@@ -113,7 +112,7 @@ class OnnxFile:
 
 def is_onnx_file(path: Path) -> bool:
     """Return True if the name of a file is that of an ONNX model."""
-    return path.suffix.lower() == SUFFIX
+    return path.suffix.lower() == ONNX
 
 
 class _UnusableGraphError(ModelFileError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import sys
 from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 
 from geodetect.errors import ModelFileError
 from geodetect.model.checkpoints.state_dict import read_checkpoint
+from geodetect.model.convert import convert
 from tests.helpers.torchvision_networks import save_checkpoint
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
@@ -145,8 +147,18 @@ def test_files_without_a_state_dict_are_told(tmp_path: Path, content: object, me
 
 @pytest.mark.parametrize("suffix", [".onnx", ".tif", ".h5", ""])
 def test_other_suffixes_are_refused(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(ModelFileError, match=r"cannot be converted; expected .*\.pth"):
+    with pytest.raises(ModelFileError, match=r"cannot be converted; expected .*\.onnx.*\.pth"):
         read_checkpoint(tmp_path / f"w{suffix}")
+
+
+def test_a_model_of_another_program_is_named_before_pytorch_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    path = tmp_path / "best.engine"
+    path.touch()
+    with pytest.raises(ModelFileError, match=r"a TensorRT engine cannot be .* exported as \.onnx"):
+        convert(path, tmp_path / "m.safetensors")
 
 
 def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def test_the_number_of_names_is_that_of_the_classes(names: str | None, tmp_path:
     if names is None:
         assert "2 classes without names; state them as `classes`" in text
     else:
-        assert f"2 classes, found {len(names.split(','))} names in `classes`" in text
+        number = {1: "1 name", 3: "3 names"}[len(names.split(","))]
+        assert f"2 classes, found {number} in `classes`" in text
 
 
 def test_names_in_the_metadata_are_counted_too(tmp_path: Path) -> None:

@@ -97,6 +97,14 @@ def test_a_graph_that_takes_no_image_is_refused(tmp_path: Path) -> None:
         open_graph(path)
 
 
+def test_a_graph_of_several_images_is_refused(tmp_path: Path) -> None:
+    path = write_constant_outputs(
+        tmp_path / "m.onnx", {"y": np.zeros((4, 2))}, input_shape=(4, 3, 64, 64)
+    )
+    with pytest.raises(ModelFileError, match="takes 4 images at once; expected one: export it"):
+        open_graph(path)
+
+
 def test_an_operator_that_openvino_does_not_have_is_told_in_one_line(tmp_path: Path) -> None:
     graph = GraphBuilder()
     graph.add("NoSuchOperator", "images")
