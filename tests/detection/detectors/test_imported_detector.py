@@ -21,8 +21,10 @@ from geodetect.model.file import read_model_file, write_model_file
 from tests.helpers.onnx_detectors import (
     ANGLE,
     HEADS,
+    GraphBuilder,
     paint_objects,
     write_constant_outputs,
+    write_graph,
     write_painted_detector,
 )
 
@@ -278,3 +280,21 @@ def test_an_interrupted_run_resumes_with_the_same_bytes(
     result = geodetect.predict_to_file(scene, resumed, models["yolov8"], **options)
     assert result.summary.resumed_tiles > 0
     assert resumed.read_bytes() == whole.read_bytes()
+
+
+def test_nan_that_only_some_pictures_give_is_one_line(tmp_path: Path) -> None:
+    graph = GraphBuilder()
+    brightest = graph.add("ReduceMax", "images", keepdims=0)
+    root = graph.add("Sqrt", graph.add("Add", brightest, graph.constant(-0.5)))
+    nothing = graph.add("Mul", root, graph.constant(0.0))
+    boxes = graph.constant(np.full((1, 6, 84), 0.5))
+    source = write_graph(
+        tmp_path / "m.onnx",
+        graph,
+        {"output0": graph.add("Add", boxes, nothing)},
+        input_shape=(1, 3, SIDE_PX, SIDE_PX),
+    )
+    model = convert(source, classes="a,b", layout="yolov8")
+    with pytest.raises(ModelFileError, match="it returns NaN; its weights are damaged") as caught:
+        geodetect.predict(np.zeros((3, 90, 90), np.uint8), model, pixel_coords=True)
+    assert "\n" not in str(caught.value)
