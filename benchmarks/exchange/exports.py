@@ -223,5 +223,10 @@ if __name__ == "__main__":
     package, function, settings = EXPORTS[name]
     pixels = torch.from_numpy(np.load(picture_file))[None] / 255
     results = function(Path(folder, f"{name}.onnx"), pixels, **settings)
-    arrays = {key: np.asarray(values) for key, values in results.items()}
-    np.savez(Path(folder, f"{name}.npz"), program=f"{package} {version(package)}", **arrays)
+    np.savez(
+        Path(folder, f"{name}.npz"),
+        program=f"{package} {version(package)}",
+        boxes=np.asarray(results["boxes"]),
+        scores=np.asarray(results["scores"]),
+        labels=np.asarray(results["labels"]),
+    )

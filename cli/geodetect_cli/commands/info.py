@@ -42,6 +42,7 @@ def command(options: InfoOptions) -> None:
     from geodetect.errors import InputError, RasterError, list_names, suggest
     from geodetect.io.raster.info import inspect_raster
     from geodetect.model.file import list_models, load_card
+    from geodetect.model.layouts.registry import draws_outlines
     from geodetect.model.runtimes.stored_networks import list_networks
 
     file = options.file
@@ -53,11 +54,12 @@ def command(options: InfoOptions) -> None:
             f"{suggest(file, list_models())}"
         )
     try:
-        values = (
-            load_card(file).model_dump(mode="json") | {"networks": list_networks(file)}
-            if is_model
-            else inspect_raster(file, external_sources=options.external_sources)
-        )
+        if is_model:
+            card = load_card(file)
+            facts = {"outlines": draws_outlines(card), "networks": list_networks(file)}
+            values = card.model_dump(mode="json") | facts
+        else:
+            values = inspect_raster(file, external_sources=options.external_sources)
     except RasterError as error:
         if file_kind(file) == "layer" and Path(file).is_file():
             raise InputError(f"{file} holds no raster; info shows rasters and models") from error

@@ -183,6 +183,10 @@ class ModelInfoOutput(CardValues, JsonOutput):
     """Output of ``info`` for a model: its card."""
 
     command: Literal["info"] = Field("info", description="Name of the command.")
+    outlines: bool | None = Field(
+        description="Objects have outlines: it has an outline head, or finds oriented boxes; null: "
+        "not known."
+    )
     networks: tuple[str, ...] = Field(
         description="Networks in OpenVINO's form in its file, by name: network runs in fp32, bf16 "
         "and fp16. A processor runs a file without it once PyTorch has converted it."

@@ -31,6 +31,7 @@ from geodetect.io.array_raster import ArrayRaster, as_raster_paths
 from geodetect.io.object_store import Store, open_store
 from geodetect.io.raster.remote import is_remote
 from geodetect.model.file import list_models, load_card
+from geodetect.model.layouts.registry import draws_outlines
 from geodetect.progress import Progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings
@@ -87,7 +88,7 @@ def plan_to_folder(
     store = open_store(location)
     card = model.card if callable(model) else load_card(model)
     class_numbers(card, settings)  # checks them
-    has_outlines = None if card.network is None else card.network.outline is not None
+    has_outlines = draws_outlines(card)
     if callable(model):
         has_outlines = getattr(model, "has_outlines", False)
     check_outlines(has_outlines, settings, model=card.name)

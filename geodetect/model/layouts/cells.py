@@ -127,7 +127,7 @@ class NanoDet(Layout):
         """Return candidates from ``scores[N, classes]`` and ``distances[N, 4 * bins]``."""
         rows, labels, selected = all_classes(scores, min_scores)
         centres, strides = self._cells(input_px)
-        bins = distances[rows].reshape(len(rows), SIDES, -1)
+        bins = distances.reshape(len(distances), SIDES, -1)[rows]
         sides = _expectations(bins) * strides[rows, None]
         boxes = np.hstack([centres[rows] - sides[:, :2], centres[rows] + sides[:, 2:]])
         return Candidates.from_arrays(boxes, selected, labels)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import geodetect
 from geodetect.detection.detectors.imported_detector import ImportedDetector
 from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.sharding.plan_run import plan_to_folder
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Calibration
 from geodetect.model.file import read_model_file, write_model_file
@@ -102,6 +103,15 @@ def test_oriented_boxes_are_outlines(models: dict[str, Path]) -> None:
     expected = shapely.Polygon(corners @ turn + [30.5, 32.5])
     assert outline.intersection(expected).area > 0.995 * max(expected.area, outline.area)
     np.testing.assert_allclose(found.boxes[0], outline.bounds, atol=0.01)
+
+
+def test_a_plan_of_outlines_is_refused_for_boxes_alone(
+    models: dict[str, Path], tmp_path: Path, save: Any
+) -> None:
+    scene = save(paint_objects(64, 64, [(30.5, 32.5, 31)]))
+    plan_to_folder(scene, tmp_path / "oriented", models["yolov8-obb"], geometry="outline")
+    with pytest.raises(InputError, match="`geometry` outline needs outlines, but model yolov8 "):
+        plan_to_folder(scene, tmp_path / "boxes", models["yolov8"], geometry="outline")
 
 
 def test_oriented_boxes_come_out_once_across_tile_seams(models: dict[str, Path]) -> None:
