@@ -21,10 +21,11 @@ from benchmarks.harness.datasets import Dataset, list_datasets, model_title
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.rasters import write_window
 from benchmarks.harness.tables import save_table
-from benchmarks.peers.programs import Run, add_peers_option, find_peers, run_peer
+from benchmarks.peers.programs import add_peers_option, find_peers, run_peer
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import SCENE_OFFSET_PX, match_boxes
 from geodetect.model.file import load_card
+from geodetect.types import Float32Array, FloatArray
 
 IOU = 0.5
 MAX_TILES = 12  # of a raster, those with most objects
@@ -54,9 +55,10 @@ def compare(
 ) -> dict[str, str]:
     """Return the row of a data set in the table."""
     card = load_card(model)
-    ours, theirs, scores, tiles, version = [], [], [], 0, ""
+    ours, theirs, scores = list[FloatArray](), list[FloatArray](), list[Float32Array]()
+    tiles, version = 0, ""
     for tile in cut_tiles(dataset, model, folder):
-        run: Run = run_peer(
+        run = run_peer(
             "geodeep",
             {"raster": str(tile), "onnx": str(network), "conf": card.conf},
             python=python,
@@ -66,8 +68,8 @@ def compare(
         theirs.append(run.boxes + apart)
         scores.append(run.scores)
         tiles, version = tiles + 1, run.version
-    truth, boxes, confidence = (np.concatenate(parts) for parts in (ours, theirs, scores))
-    matches = match_boxes(boxes, confidence, truth, iou=IOU)
+    truth, boxes = np.concatenate(ours), np.concatenate(theirs)
+    matches = match_boxes(boxes, np.concatenate(scores), truth, iou=IOU)
     shift_px = np.abs(boxes[matches.is_tp] - truth[matches.truth_of[matches.is_tp]]).max(initial=0)
     return {
         "data": dataset.name,
@@ -95,7 +97,7 @@ def cut_tiles(dataset: Dataset, model: str, folder: Path) -> Iterator[Path]:
             yield write_window(raster, inside, folder / "tile.tif", photometric="RGB")
 
 
-def find_boxes(tile: Path, model: str) -> np.ndarray:
+def find_boxes(tile: Path, model: str) -> FloatArray:
     """Return what ``predict`` finds, as ``float64[N, 4]`` in pixel edges of the tile."""
     table = geodetect.predict(tile, model, precision="fp32", geometry="box")
     with rasterio.open(tile) as raster:

@@ -30,9 +30,19 @@ SHAPES: dict[str, list[tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_a_picture_without_objects_has_no_candidates(name: str) -> None:
-    outputs = [np.zeros(shape, np.float32) for shape in SHAPES[name]]
+NO_ROWS: dict[str, list[tuple[int, ...]]] = {  # of graphs that select their boxes themselves
+    "yolov7-nms": [(0, 7)],
+    "yolov10": [(1, 0, 6)],
+    "boxes-scores-labels": [(1, 0, 4), (1, 0), (1, 0)],
+    "torchvision": [(0, 4), (0,), (0,)],
+}
+
+
+@pytest.mark.parametrize(("name", "shapes"), [*SHAPES.items(), *NO_ROWS.items()])
+def test_a_picture_without_objects_has_no_candidates(
+    name: str, shapes: list[tuple[int, ...]]
+) -> None:
+    outputs = [np.zeros(shape, np.float32) for shape in shapes]
     layout = LAYOUTS[name]
     candidates = layout.decode(outputs, (SIDE_PX, SIDE_PX), np.full(CLASSES, 0.9))
     assert candidates.boxes.shape == (0, 4)
@@ -40,3 +50,7 @@ def test_a_picture_without_objects_has_no_candidates(name: str) -> None:
     assert (candidates.corners is not None) == layout.is_oriented
     if candidates.corners is not None:
         assert candidates.corners.shape == (0, 4, 2)
+
+
+def test_every_layout_is_among_them() -> None:
+    assert SHAPES.keys() == LAYOUTS.keys()
