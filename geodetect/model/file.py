@@ -21,6 +21,7 @@ from geodetect.errors import ModelFileError, OutputError, list_names, suggest, t
 from geodetect.io.atomic import check_folder, check_overwrite, final_path, write_atomically
 from geodetect.model.card import ModelCard, list_problems
 from geodetect.model.foreign_files import foreign_kind
+from geodetect.model.layouts.registry import layout_of
 from geodetect.types import PathLike
 
 FORMAT = "geodetect"
@@ -258,3 +259,13 @@ def _checksum(card: str, weights: Weights) -> str:
         digest.update(f"{key} {value.dtype} {value.shape}".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
+
+
+def draws_outlines(card: ModelCard) -> bool | None:
+    """Return True if a model finds outlines: by its outline head, or as oriented boxes.
+
+    None: it is no model file, and not known.
+    """
+    if card.imported is not None:
+        return layout_of(card.imported.layout).is_oriented
+    return None if card.network is None else card.network.outline is not None

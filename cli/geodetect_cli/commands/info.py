@@ -41,8 +41,7 @@ def command(options: InfoOptions) -> None:
     """Show the properties of a raster or a model."""
     from geodetect.errors import InputError, RasterError, list_names, suggest
     from geodetect.io.raster.info import inspect_raster
-    from geodetect.model.file import list_models, load_card
-    from geodetect.model.layouts.registry import draws_outlines
+    from geodetect.model.file import draws_outlines, list_models, load_card
     from geodetect.model.runtimes.stored_networks import list_networks
 
     file = options.file

@@ -30,8 +30,7 @@ from geodetect.errors import InputError, OutputError, list_names
 from geodetect.io.array_raster import ArrayRaster, as_raster_paths
 from geodetect.io.object_store import Store, open_store
 from geodetect.io.raster.remote import is_remote
-from geodetect.model.file import list_models, load_card
-from geodetect.model.layouts.registry import draws_outlines
+from geodetect.model.file import draws_outlines, list_models, load_card
 from geodetect.progress import Progress, phase, reports_progress
 from geodetect.settings import PredictSettings
 from geodetect.settings.functions import takes_settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from geodetect.errors import ModelFileError, list_names, suggest
-from geodetect.model.card import ModelCard
 from geodetect.model.layouts.base import Layout
 from geodetect.model.layouts.cells import DecodedYoloX, NanoDet, NanoDetPlus, YoloX
 from geodetect.model.layouts.corners import BoxesScores, BoxesScoresLabels, Torchvision
@@ -54,13 +53,3 @@ def layout_of(name: str) -> Layout:
             f"{suggest(name, LAYOUTS)}"
         )
     return LAYOUTS[name]
-
-
-def draws_outlines(card: ModelCard) -> bool | None:
-    """Return True if a model finds outlines: by its outline head, or as oriented boxes.
-
-    None: it is no model file, and not known.
-    """
-    if card.imported is not None:
-        return layout_of(card.imported.layout).is_oriented
-    return None if card.network is None else card.network.outline is not None
