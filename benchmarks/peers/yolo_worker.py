@@ -14,7 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FORMATS = {".onnx": "onnx", "": "openvino"}  # by the suffix of what is written
+# options of the export by the suffix of what is written
+EXPORTS: dict[str, dict[str, Any]] = {
+    ".onnx": {"format": "onnx", "simplify": False},
+    "": {"format": "openvino"},
+}
 # one class of plain objects, learnt from random weights in some hundred steps
 TRAINING = {
     "optimizer": "AdamW",
@@ -56,7 +60,7 @@ def make_network(task: dict[str, Any], target: Path) -> None:
             **TRAINING,
             **QUIET,
         )
-    exported = network.export(format=FORMATS[target.suffix], imgsz=task["input_px"], simplify=False)
+    exported = network.export(imgsz=task["input_px"], **EXPORTS[target.suffix])
     Path(exported).rename(target)
 
 

@@ -136,12 +136,13 @@ def run_built_in(
         turns.append(Turn(architecture, "ultralytics", task, python))
         titles[architecture] = (f"{title}, Ultralytics", _default_precision(exported))
     for outlines in (False, True):
-        name = f"pools {'outline' if outlines else 'box'}"
-        task = {"raster": str(raster), "model": "pools", "outlines": outlines}
-        turns.append(Turn(name, "geodetect", task))
-        shape = "" if outlines else " --geometry box"
         detector = load_detector("pools", device="cpu", outlines=outlines)
-        titles[name] = (f"built-in model{shape}", detector.runs_on.split()[1])
+        if outlines and not detector.has_outlines:
+            continue
+        shape = "outline" if outlines else "box"
+        task = {"raster": str(raster), "model": "pools", "outlines": outlines}
+        turns.append(Turn(shape, "geodetect", task))
+        titles[shape] = (f"built-in model --geometry {shape}", detector.runs_on.split()[1])
     return run_in_turns(turns, repeats=repeats), titles
 
 
