@@ -22,7 +22,7 @@ from scipy.ndimage import zoom
 
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.rasters import BLOCKS, write_raster
-from benchmarks.peers.programs import add_peers_option, find_peers, make_yolo
+from benchmarks.peers.programs import add_peers_option, find_peer, make_yolo
 from geodetect.geo import boxes as box_ops
 from tests.helpers import painted_scenes
 
@@ -87,7 +87,7 @@ def write_network(file: Path, *, python: str, epochs: int = EPOCHS) -> Path:
     Args:
         file: To write.
         python: The Python in which Ultralytics is installed.
-        epochs: Of the training; 0: the weights stay random.
+        epochs: Of the training.
     """
     from benchmarks.peers.weights import add_geodeep_metadata
 
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     add_peers_option(parser)
     options = parser.parse_args()
-    python = find_peers(options.peers_python, ["ultralytics"])["ultralytics"]
+    python = find_peer(options.peers_python, "ultralytics")
     write_network(options.output, python=python, epochs=options.epochs)
 
 

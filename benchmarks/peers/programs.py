@@ -78,6 +78,18 @@ print(json.dumps([name for name in {list(names)} if importlib.util.find_spec(nam
     return {name: peers[name] for name in names if name in peers}
 
 
+def find_peer(pythons: Sequence[str], name: str) -> str:
+    """Return the Python in which a program is installed that cannot be left out.
+
+    Raises:
+        SystemExit: It is in none.
+    """
+    peers = find_peers(pythons, [name])
+    if name not in peers:
+        raise SystemExit(f"{TITLES[name]} is needed")
+    return peers[name]
+
+
 def run_peer(name: str, task: Mapping[str, Any], *, python: str = sys.executable) -> Run:
     """Run a program in a separate process.
 

@@ -52,6 +52,7 @@ from benchmarks.peers.programs import (
     Run,
     Turn,
     add_peers_option,
+    find_peer,
     find_peers,
     make_yolo,
     median_cpu_s,
@@ -184,7 +185,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     add_peers_option(parser)
     options = parser.parse_args()
-    pythons = find_peers(options.peers_python, ["geodeep", "sahi", "ultralytics"])
     load = f"{load_average()} before"
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -193,15 +193,16 @@ def main() -> None:
             if options.onnx:
                 shutil.copyfile(options.onnx, onnx)
             else:
-                write_network(onnx, python=pythons["ultralytics"])
+                write_network(onnx, python=find_peer(options.peers_python, "ultralytics"))
             pixels, truth = paint_objects(options.side, seed=SEED)
             raster = write_scene(folder / "painted.tif", pixels)
+            pythons = find_peers(options.peers_python, ["geodeep", "sahi", "ultralytics"])
             runs = run_programs(raster, onnx, folder, pythons, repeats=options.repeats)
             title = f"One YOLO11n, {size_text(raster)}, {machine()}, {load}"
             save_table("speed/yolo_programs", title, format_programs(runs, truth))
         if options.part != "programs":
             raster = repeat_sample(folder / "sample.tif", options.side)
-            python = pythons["ultralytics"]
+            python = find_peer(options.peers_python, "ultralytics")
             runs, titles = run_built_in(raster, folder, python, repeats=options.repeats)
             title = f"The built-in model and YOLO, {size_text(raster)}, {machine()}, {load}"
             save_table("speed/yolo_built_in", title, format_built_in(runs, titles, raster))
