@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -146,15 +147,16 @@ def transformers(file: Path, picture: torch.Tensor, architecture: str) -> Found:
     return found
 
 
+# Ultralytics exports its networks without NMS as such if `nms` is stated to be false
 EXPORTS: dict[str, tuple[str, Callable[..., Found], dict[str, Any]]] = {  # package, function
     "yolov5n": ("yolov5", yolov5, {}),
     "yolov8n": ("ultralytics", ultralytics, {"architecture": "yolov8n"}),
     "yolo11n": ("ultralytics", ultralytics, {"architecture": "yolo11n", "dynamic": True}),
     "yolo11n-nms": ("ultralytics", ultralytics, {"architecture": "yolo11n", "nms": True}),
     "yolo11n-obb": ("ultralytics", ultralytics, {"architecture": "yolo11n-obb"}),
-    "yolov10n": ("ultralytics", ultralytics, {"architecture": "yolov10n"}),
-    "yolo26n": ("ultralytics", ultralytics, {"architecture": "yolo26n"}),
-    "yolo26n-obb": ("ultralytics", ultralytics, {"architecture": "yolo26n-obb"}),
+    "yolov10n": ("ultralytics", ultralytics, {"architecture": "yolov10n", "nms": False}),
+    "yolo26n": ("ultralytics", ultralytics, {"architecture": "yolo26n", "nms": False}),
+    "yolo26n-obb": ("ultralytics", ultralytics, {"architecture": "yolo26n-obb", "nms": False}),
     "rtdetr-resnet50": ("ultralytics", ultralytics_rtdetr, {}),
     "rtdetr": ("transformers", transformers, {"architecture": "RTDetr"}),
     "dfine": ("transformers", transformers, {"architecture": "DFine"}),
@@ -179,7 +181,7 @@ EXPORTS: dict[str, tuple[str, Callable[..., Found], dict[str, Any]]] = {  # pack
 def spread(network: nn.Module, picture: torch.Tensor, *, as_list: bool = False) -> None:
     """Give random weights such that outputs differ: batch norms get the picture's statistics."""
     for parameter in network.parameters():
-        if parameter.ndim == 4:
+        if parameter.ndim == 4 and parameter.requires_grad:  # others are constants
             nn.init.kaiming_normal_(parameter)
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
@@ -218,13 +220,17 @@ def run_onnx(file: Path, picture: torch.Tensor) -> list[torch.Tensor]:
 
 if __name__ == "__main__":
     name, picture_file, folder = sys.argv[1:]
+    pixels = torch.from_numpy(np.load(picture_file))[None] / 255
+    target = Path(folder).resolve() / f"{name}.onnx"
     torch.manual_seed(3)
     torch.set_grad_enabled(False)
     package, function, settings = EXPORTS[name]
-    pixels = torch.from_numpy(np.load(picture_file))[None] / 255
-    results = function(Path(folder, f"{name}.onnx"), pixels, **settings)
+    with TemporaryDirectory(dir=folder) as scratch:  # programs name their files themselves
+        os.chdir(scratch)
+        results = function(target, pixels, **settings)
+        os.chdir(target.parent)
     np.savez(
-        Path(folder, f"{name}.npz"),
+        target.with_suffix(".npz"),
         program=f"{package} {version(package)}",
         boxes=np.asarray(results["boxes"]),
         scores=np.asarray(results["scores"]),

@@ -85,12 +85,16 @@ class Boxes:
         return ordered._select(np.flatnonzero(~np.tril(is_equal, -1).any(axis=1)))
 
     def inside(self, side_px: int) -> Boxes:
-        """Return those on the picture, cut by its edges unless they are oriented."""
+        """Return those on the picture, cut by its edges unless they are oriented.
+
+        Boxes of random networks may be lines, or end before they begin: these are left out.
+        """
         corners = self.values.reshape(len(self.values), -1, 2)
         cut = corners.clip(0, side_px)
         values = self.values if corners.shape[1] > 2 else cut.reshape(-1, 4)
         cut_boxes = Boxes(self.program, values, self.scores, self.labels)
-        is_shown = (cut.max(axis=1) > cut.min(axis=1)).all(axis=1)
+        last = cut.max(axis=1) if corners.shape[1] > 2 else cut[:, 1]
+        is_shown = (last - cut.min(axis=1) > EQUAL_PX).all(axis=1)
         return cut_boxes._select(np.flatnonzero(is_shown))
 
     def _select(self, rows: IntArray) -> Boxes:
@@ -149,7 +153,10 @@ def compare(
     theirs = theirs.inside(pixels.shape[1])
     lowest = float(np.sort(theirs.scores)[-COMPARED:][0])
     layout, ours = detect(source, pixels, classes, conf=max(lowest, 1e-4))
-    ours, theirs = ours.distinct(), theirs.above(lowest - MAX_SCORE).distinct()
+    ours, theirs = (
+        ours.inside(pixels.shape[1]).distinct(),
+        theirs.above(lowest - MAX_SCORE).distinct(),
+    )
     forth = differences(ours, theirs)
     back = differences(theirs.above(lowest + MAX_SCORE), ours)
     box_px, score = np.vstack([forth, back]).T
