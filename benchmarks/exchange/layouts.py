@@ -75,29 +75,30 @@ class Boxes:
 
     def above(self, score: float) -> Boxes:
         """Return those of at least this score."""
-        return self._select(np.flatnonzero(self.scores >= score))
+        return self.select(np.flatnonzero(self.scores >= score))
 
     def distinct(self) -> Boxes:
         """Return those that are not equal to one of their class with a higher score."""
-        ordered = self._select(np.argsort(-self.scores, kind="stable"))
+        ordered = self.select(np.argsort(-self.scores, kind="stable"))
         is_equal = cdist(ordered.values, ordered.values, "chebyshev") < EQUAL_PX
         is_equal &= ordered.labels[:, None] == ordered.labels
-        return ordered._select(np.flatnonzero(~np.tril(is_equal, -1).any(axis=1)))
+        return ordered.select(np.flatnonzero(~np.tril(is_equal, -1).any(axis=1)))
 
     def inside(self, side_px: int) -> Boxes:
         """Return those on the picture, cut by its edges unless they are oriented.
 
         Boxes of random networks may be lines, or end before they begin: these are left out.
         """
-        corners = self.values.reshape(len(self.values), -1, 2)
+        corners = self.values.reshape(*self.values.shape[:1], self.values.shape[1] // 2, 2)
         cut = corners.clip(0, side_px)
         values = self.values if corners.shape[1] > 2 else cut.reshape(-1, 4)
         cut_boxes = Boxes(self.program, values, self.scores, self.labels)
         last = cut.max(axis=1) if corners.shape[1] > 2 else cut[:, 1]
         is_shown = (last - cut.min(axis=1) > EQUAL_PX).all(axis=1)
-        return cut_boxes._select(np.flatnonzero(is_shown))
+        return cut_boxes.select(np.flatnonzero(is_shown))
 
-    def _select(self, rows: IntArray) -> Boxes:
+    def select(self, rows: IntArray) -> Boxes:
+        """Return those of these rows."""
         return Boxes(self.program, self.values[rows], self.scores[rows], self.labels[rows])
 
 
@@ -189,9 +190,10 @@ def export(name: str, pixels: UInt8Array, folder: Path, pythons: Sequence[str]) 
     with np.load(result) as file:
         boxes, labels = file["boxes"].astype(np.float64), file["labels"].astype(np.int64)
         scores, program = file["scores"].astype(np.float64), str(file["program"])
+    values = boxes.reshape(len(boxes), np.prod(boxes.shape[1:], dtype=int))
     if program.startswith("torchvision"):
-        labels -= 1  # 0 is the background
-    return Boxes(program, boxes.reshape(len(boxes), -1), scores, labels)
+        labels -= 1  # 0 is the background, which untrained networks find
+    return Boxes(program, values, scores, labels).select(np.flatnonzero(labels >= 0))
 
 
 def detect(

@@ -251,8 +251,32 @@ class OnnxGraph:
                 parameter.output(0).replace(size.output(0))
                 self._model.remove_parameter(parameter)
             self._model.reshape({image.name: image.shape(height, width)})
+        self._inline_branches()
         self._keep_slices()
         self._sum_distributions()
+
+    def _inline_branches(self) -> None:
+        """Replace conditions of which one branch is an empty constant by the other branch.
+
+        PyTorch's exporter returns such a constant where there are no boxes to suppress. OpenVINO
+        reads it as one number, and so returns a box of arbitrary bytes. The other branch returns
+        nothing for no boxes, too.
+        """
+        for node in self._model.get_ops():
+            if node.get_type_name() != "If":
+                continue
+            bodies = [node.get_function(number) for number in (0, 1)]
+            are_empty = [_is_number(body) for body in bodies]
+            if are_empty[0] == are_empty[1]:
+                continue
+            number = are_empty.index(False)
+            parameters, results = bodies[number].get_parameters(), bodies[number].get_results()
+            for link in node.get_input_descriptions(number):
+                source = node.input_value(link.input_index)
+                parameters[link.body_parameter_index].output(0).replace(source)
+            for link in node.get_output_descriptions(number):
+                value = results[link.body_value_index].input_value(0)
+                node.output(link.output_index).replace(value)
 
     def _sum_distributions(self) -> None:
         """Compute the means of the distributions of YOLO's distances without a convolution.
@@ -290,6 +314,12 @@ class OnnxGraph:
                 dtype = data.get_element_type().to_dtype()
                 untouched = ops.maximum(data, ops.constant(np.finfo(dtype).min, dtype))
                 node.input(0).replace_source_output(untouched.output(0))
+
+
+def _is_number(body: Any) -> bool:
+    """Return True if a branch returns constants without dimensions, and nothing else."""
+    kinds = {node.get_type_name() for node in body.get_ops()}
+    return kinds == {"Constant", "Result"} and not any(map(_lengths, body.outputs))
 
 
 def _lengths(source: Any) -> list[int | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.layouts.base import Preprocessing
@@ -95,6 +96,48 @@ def test_a_graph_that_takes_no_image_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelFileError, match=r"takes images \[1, 128\]; expected one image"):
         open_graph(path)
+
+
+def test_nothing_is_selected_where_a_condition_returns_an_empty_constant(tmp_path: Path) -> None:
+    """As PyTorch exports its non-maximum suppression: of no boxes it returns an empty constant."""
+    graph = GraphBuilder()
+    rows = graph.add("ReduceMax", "images", axes=[0, 1, 2], keepdims=0)
+    is_bright = graph.add("Greater", rows, graph.constant(0.9))
+    brightest = graph.add("ReduceMax", rows, keepdims=0)
+    empty = numpy_helper.from_array(np.zeros(0, np.int64))
+    info = helper.make_tensor_value_info("rows", TensorProto.INT64, None)
+    nothing = helper.make_graph(
+        [helper.make_node("Constant", [], ["rows"], value=empty)], "nothing", [], [info]
+    )
+    select = helper.make_graph(
+        [
+            helper.make_node("NonZero", [is_bright], ["places"]),
+            helper.make_node("Squeeze", ["places", "first"], ["rows"]),
+        ],
+        "select",
+        [],
+        [info],
+        [numpy_helper.from_array(np.array([0]), "first")],
+    )
+    selected = graph.add(
+        "If",
+        graph.add("Less", brightest, graph.constant(0.9)),
+        then_branch=nothing,
+        else_branch=select,
+    )
+    boxes = graph.constant(np.arange(256).reshape(64, 4))
+    path = write_graph(
+        tmp_path / "m.onnx",
+        graph,
+        {"boxes": graph.add("Gather", boxes, selected, axis=0)},
+        input_shape=(1, 3, 64, 64),
+    )
+    opened = open_graph(path)
+    network = opened.converted([0], Preprocessing())
+    pixels = np.zeros((3, 64, 64), np.uint8)
+    assert opened.run(network, pixels)[0].shape == (0, 4)
+    pixels[:, 5, [3, 60]] = 255
+    np.testing.assert_array_equal(opened.run(network, pixels)[0][:, 0], [12, 240])
 
 
 def test_a_graph_of_several_images_is_refused(tmp_path: Path) -> None:
