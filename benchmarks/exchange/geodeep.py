@@ -90,11 +90,12 @@ def cut_tiles(dataset: Dataset, model: str, folder: Path) -> Iterator[Path]:
         centres = table.geometry.centroid
         columns, rows = ~raster.transform @ (centres.x.to_numpy(), centres.y.to_numpy())
         places = np.stack([rows, columns], axis=1) // card.tile_px
+        whole = np.array(raster.shape) // card.tile_px  # a smaller one has other edges in GeoDeep
+        places = places[(places < whole).all(axis=1)]
         tiles, counts = np.unique(places.astype(int), axis=0, return_counts=True)
         for row, column in tiles[np.argsort(-counts, kind="stable")[:MAX_TILES]].tolist():
             window = Window(column * card.tile_px, row * card.tile_px, card.tile_px, card.tile_px)
-            inside = window.intersection(Window(0, 0, raster.width, raster.height))
-            yield write_window(raster, inside, folder / "tile.tif", photometric="RGB")
+            yield write_window(raster, window, folder / "tile.tif", photometric="RGB")
 
 
 def find_boxes(tile: Path, model: str) -> FloatArray:
