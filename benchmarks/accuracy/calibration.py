@@ -1,10 +1,10 @@
 """Expected calibration error of a model before and after calibration on the holdout.
 
     python -m benchmarks.accuracy.calibration  # the built-in model
-    python -m benchmarks.accuracy.calibration --model my.safetensors -o calibrated.safetensors
+    python -m benchmarks.accuracy.calibration --model my.safetensors
 
 The calibration is fitted on the holdout of Cannes, which the built-in model was not trained on, and
-measured there and on California. ``-o`` writes the model with it and with its new threshold.
+measured there and on California. ``geodetect calibrate`` writes a calibrated model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from geodetect.geo.bounds import bounds_px
 from geodetect.io.raster.open_raster import open_raster
 from geodetect.io.raster.reader import RasterOptions
 from geodetect.model.card import Calibration
-from geodetect.model.file import read_model_file, write_model_file
+from geodetect.model.file import read_model_file
 from geodetect.model.runtimes.open import open_runtime
 from geodetect.training.data.training_raster import TrainingRaster
 from geodetect.training.validation.metrics import MIN_SCORE, ValidationResult, validate
@@ -62,9 +62,8 @@ def format_row(
 
 
 def main() -> None:
-    """Fit, print the table and write the calibrated model."""
+    """Fit and print the table."""
     parser = new_parser(__doc__, model=True, data=True)
-    parser.add_argument("-o", "--output", type=Path, help="calibrated model to write")
     options = parser.parse_args()
     card, weights = read_model_file(options.model)
     uncalibrated = card.model_copy(update={"calibration": None})
@@ -84,10 +83,6 @@ def main() -> None:
     ]
     title = f"Calibration of {Path(options.model).name}, {fitted.calibration} on {machine()}"
     save_table("accuracy/calibration", title, rows)
-    if options.output is not None:
-        metrics = card.metrics | fitted.metrics
-        calibrated = fitted.add_to_card(uncalibrated).model_copy(update={"metrics": metrics})
-        write_model_file(options.output, calibrated, weights)
 
 
 if __name__ == "__main__":

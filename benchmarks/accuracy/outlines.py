@@ -2,15 +2,13 @@
 
     python -m benchmarks.accuracy.outlines
     python -m benchmarks.accuracy.outlines --models pools my.safetensors
-    python -m benchmarks.accuracy.outlines --precision fp32 bf16 int8 --no-california
+    python -m benchmarks.accuracy.outlines --precision fp32 bf16 int8
 
 Datasets: the holdout of Cannes, and sheets of Sao Paulo in natural colours that no training has
 used. Boxes are compared with the bounds of the outlines. Each model gives three rows: the areas of
 its boxes; those of its outlines, if it has an outline head; and, as areas were measured before, the
 pixels in its boxes whose colour is nearer to that of water (Otsu 1979, on the difference of blue
 and red), as one polygon.
-
-California has loose boxes instead of outlines: its rows are of centres within 4 m, one to one.
 """
 
 from __future__ import annotations
@@ -29,7 +27,6 @@ from rasterio.features import rasterize, shapes
 
 import geodetect
 from benchmarks.harness.datasets import (
-    CALIFORNIA,
     CANNES_HOLDOUT,
     CANNES_HOLDOUT_BOUNDS,
     MIN_SCORE,
@@ -45,7 +42,6 @@ from geodetect.model.file import load_card
 from geodetect.types import FloatArray
 
 SAO_PAULO = "Sao Paulo holdout"
-CENTRES_M = 4.0  # labels of California are up to so much off
 BINS = 64  # of Otsu's histogram
 WIDENED = 0.15  # fraction of its extent by which a box is widened for the colours around the water
 COLOUR = "colour in boxes"
@@ -76,10 +72,10 @@ class OutlinedDataset:
 
 def cannes() -> OutlinedDataset:
     """Return the holdout of Cannes."""
-    raster = find_dataset(CANNES_HOLDOUT).raster
-    outlines = gpd.read_file(DATA / "cannes_north_outlines.geojson").to_crs("EPSG:2154")
+    dataset = find_dataset(CANNES_HOLDOUT)
+    outlines = gpd.read_file(dataset.truth)
     inside = outlines[outlines.centroid.within(shapely.box(*CANNES_HOLDOUT_BOUNDS))]
-    return OutlinedDataset(CANNES_HOLDOUT, [raster], inside, CANNES_HOLDOUT_BOUNDS)
+    return OutlinedDataset(dataset.name, [dataset.raster], inside, dataset.bbox)
 
 
 def sao_paulo(folder: Path) -> OutlinedDataset:
@@ -175,37 +171,17 @@ def _otsu_threshold(values: FloatArray) -> float:
     return float(edges[1 + np.argmax(below * above * difference**2)])
 
 
-def measure_centres(model: str) -> dict[str, str]:
-    """Return the row of a model in California, by centres."""
-    dataset, card = find_dataset(CALIFORNIA), load_card(model)
-    lowest = calibrated_score(MIN_SCORE, card.calibration)
-    predictions = geodetect.predict(dataset.raster, model, conf=lowest, geometry="box")
-    settings = geodetect.EvaluateSettings(
-        conf=card.conf, distance=CENTRES_M, ignore_classes=True, resamples=0
-    )
-    overall = geodetect.evaluate(predictions, dataset.truth, settings).metrics.overall
-    point = overall.at_threshold
-    values = {"F1": point.f1, "precision": point.precision, "recall": point.recall}
-    row = {"dataset": CALIFORNIA, "model": Path(model).stem}
-    return row | {name: f"{value:.3f}" for name, value in (values | {"AP": overall.ap}).items()}
-
-
 def main() -> None:
     """Measure all models on all datasets and print the tables."""
     parser = new_parser(__doc__)
     parser.add_argument("--models", nargs="+", default=["pools"], help="names or files")
     parser.add_argument("--precision", nargs="+", default=["auto"], help="of the network")
-    parser.add_argument("--no-california", action="store_true", help="outlines only")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         datasets = [cannes(), sao_paulo(Path(folder))]
         runs = product(datasets, options.models, options.precision)
         rows = [row for run in runs for row in measure(*run)]
     save_table("accuracy/outlines", f"Outlines and areas on {machine()}", rows)
-    if not options.no_california:
-        centres = [measure_centres(model) for model in options.models]
-        title = f"Centres within {CENTRES_M:g} m on {machine()}"
-        save_table("accuracy/centres", title, centres)
 
 
 if __name__ == "__main__":

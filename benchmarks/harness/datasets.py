@@ -37,7 +37,7 @@ class Dataset:
     Args:
         name: Name in tables.
         raster: File.
-        truth: File of labelled polygons.
+        truth: File of labelled polygons: outlines of the water, or loose boxes in California.
         bbox: Limits in the raster's CRS; None: all of it.
     """
 
@@ -52,7 +52,12 @@ def list_datasets(data: Path = DATA) -> list[Dataset]:
     cannes, california = data / "cannes_north.tif", data / "california_west.tif"
     datasets = [
         Dataset(SAMPLE_NAME, SAMPLE, SAMPLE.with_suffix(".geojson")),
-        Dataset(CANNES_HOLDOUT, cannes, cannes.with_suffix(".geojson"), bbox=CANNES_HOLDOUT_BOUNDS),
+        Dataset(
+            CANNES_HOLDOUT,
+            cannes,
+            data / "cannes_north_outlines.geojson",
+            bbox=CANNES_HOLDOUT_BOUNDS,
+        ),
         Dataset(CALIFORNIA, california, california.with_suffix(".geojson")),
     ]
     return [dataset for dataset in datasets if dataset.raster.exists()]

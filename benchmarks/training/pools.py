@@ -27,18 +27,15 @@ import rasterio
 
 import geodetect
 from benchmarks.harness.datasets import (
-    CANNES_HOLDOUT,
     SAO_PAULO_HOLDOUT,
     draw_into,
     draw_scenes,
-    find_dataset,
-    predict_with_truth,
     write_holdout_area,
 )
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA, ROOT
 from benchmarks.harness.rasters import BLOCKS
-from geodetect.model.file import load_card, read_model_file, write_model_file
+from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks
 from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.progress import TqdmProgress
@@ -104,25 +101,12 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
             "object_size_m": broadest.object_size_m,
             "conf": conf,
             "calibration": None,
+            "area_error": None,
+            "metrics": {},
             "gsd_range_m": GSD_RANGE_M,
         }
     )
-    arrays = add_networks(card, weights)
-    write_model_file(output, card, arrays)
-    write_model_file(output, card.model_copy(update={"metrics": measure(output)}), arrays)
-
-
-def measure(model: Path) -> dict[str, float]:
-    """Return the metrics of a model card: on the holdout, at the model's own threshold."""
-    predictions, truth = predict_with_truth(find_dataset(CANNES_HOLDOUT), model)
-    settings = geodetect.EvaluateSettings(
-        conf=load_card(model).conf, resamples=0, ignore_classes=True
-    )
-    overall = geodetect.evaluate(predictions, truth, settings).metrics.overall
-    point = overall.at_threshold
-    metrics = {"objects": overall.n_truth, "ap50": overall.ap50, "ap50_95": overall.ap50_95}
-    metrics |= {"f1": point.f1, "precision": point.precision, "recall": point.recall}
-    return {name: round(float(value), 4) for name, value in metrics.items()}
+    write_model_file(output, card, add_networks(card, weights))
 
 
 def prepare(folder: Path) -> None:

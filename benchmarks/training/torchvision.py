@@ -57,7 +57,7 @@ from geodetect.training.data.training_data import read_training_data
 from geodetect.training.distributed import SINGLE_PROCESS
 
 CANNES = DATA / "cannes_north.tif"
-LABELS = CANNES.with_suffix(".geojson")
+LABELS = DATA / "cannes_north_outlines.geojson"
 INPUT_PX, CHANNELS, TRAINED_STAGES = 800, 256, 3  # of torchvision's retinanet_resnet50_fpn
 LR_PER_IMAGE, MOMENTUM, WEIGHT_DECAY = 0.01 / 16, 0.9, 1e-4  # its references/detection
 WARM_UP_STEPS = 20
