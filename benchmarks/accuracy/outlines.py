@@ -4,17 +4,19 @@
     python -m benchmarks.accuracy.outlines --models pools my.safetensors
     python -m benchmarks.accuracy.outlines --precision fp32 bf16 int8
 
-Datasets: the holdout of Cannes, and sheets of Sao Paulo in natural colours that no training has
-used. Boxes are compared with the bounds of the outlines. Each model gives three rows: the areas of
-its boxes; those of its outlines, if it has an outline head; and, as areas were measured before, the
-pixels in its boxes whose colour is nearer to that of water (Otsu 1979, on the difference of blue
-and red), as one polygon.
+Datasets: the holdout of Cannes, as labelled and with its outlines corrected by the box labels of
+the same pools; and sheets of Sao Paulo in natural colours that no training has used. Boxes are
+compared with the bounds of the outlines. Each model gives three rows: the areas of its boxes; those
+of its outlines, if it has an outline head; and, as areas were measured before, the pixels in its
+boxes whose colour is nearer to that of water (Otsu 1979, on the difference of blue and red), as one
+polygon.
 """
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -28,10 +30,11 @@ from rasterio.features import rasterize, shapes
 import geodetect
 from benchmarks.harness.datasets import (
     CANNES_HOLDOUT,
-    CANNES_HOLDOUT_BOUNDS,
     MIN_SCORE,
     SAO_PAULO_HOLDOUT,
+    corrected_holdout,
     find_dataset,
+    holdout_truth,
 )
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import DATA
@@ -62,20 +65,27 @@ class OutlinedDataset:
         rasters: Files, in one CRS.
         truth: Outlines.
         bbox: Limits in the rasters' CRS; None: all of them.
+        area: Detections whose centre is outside do not count; None: all count.
     """
 
     name: str
-    rasters: list[Path]
+    rasters: tuple[Path, ...]
     truth: gpd.GeoDataFrame
     bbox: tuple[float, float, float, float] | None = None
+    area: shapely.Geometry | None = None
 
 
 def cannes() -> OutlinedDataset:
-    """Return the holdout of Cannes."""
+    """Return the holdout of Cannes with its outlines as they are."""
     dataset = find_dataset(CANNES_HOLDOUT)
-    outlines = gpd.read_file(dataset.truth)
-    inside = outlines[outlines.centroid.within(shapely.box(*CANNES_HOLDOUT_BOUNDS))]
-    return OutlinedDataset(dataset.name, [dataset.raster], inside, dataset.bbox)
+    truth = holdout_truth(dataset.truth)
+    return OutlinedDataset(dataset.name, (dataset.raster,), truth, dataset.bbox)
+
+
+def corrected_cannes() -> OutlinedDataset:
+    """Return the holdout of Cannes, its outlines corrected by box labels."""
+    truth, area = corrected_holdout()
+    return replace(cannes(), name=f"{CANNES_HOLDOUT}, corrected", truth=truth, area=area)
 
 
 def sao_paulo(folder: Path) -> OutlinedDataset:
@@ -85,7 +95,7 @@ def sao_paulo(folder: Path) -> OutlinedDataset:
         write_natural_colours(DATA / "saopaulo" / f"{sheet}.tif", folder)
         tables.append(gpd.read_file(DATA / "saopaulo" / f"{sheet}.geojson"))
     outlines = pd.concat([table for table in tables if len(table)], ignore_index=True)
-    return OutlinedDataset(SAO_PAULO, sorted(folder.glob("*.tif")), outlines)
+    return OutlinedDataset(SAO_PAULO, tuple(sorted(folder.glob("*.tif"))), outlines)
 
 
 def measure(dataset: OutlinedDataset, model: str, precision: str) -> list[dict[str, str]]:
@@ -94,20 +104,35 @@ def measure(dataset: OutlinedDataset, model: str, precision: str) -> list[dict[s
     has_head = card.network is not None and card.network.outline is not None
     layers = {}
     for geometry in ("box", "outline") if has_head else ("box",):
-        settings = {
-            "conf": calibrated_score(MIN_SCORE, card.calibration),
-            "bbox": dataset.bbox,
-            "geometry": geometry,
-            "precision": precision,
-        }
-        predictions = geodetect.predict(dataset.rasters, model, settings=settings)
-        layers[geometry] = predictions.to_crs(dataset.truth.crs)
+        predictions = predict(dataset.rasters, dataset.bbox, model, geometry, precision)
+        layer = predictions.to_crs(dataset.truth.crs)
+        if dataset.area is not None:
+            layer = layer[layer.centroid.within(dataset.area)].reset_index(drop=True)
+        layers[geometry] = layer
     layers[COLOUR] = colour_polygons(dataset.rasters, layers["box"])
     names = {"dataset": dataset.name, "model": Path(model).stem, "precision": precision}
     return [
         {**names, "polygons": kind, **compare(layer, dataset.truth, card.conf)}
         for kind, layer in layers.items()
     ]
+
+
+@cache
+def predict(
+    rasters: tuple[Path, ...],
+    bbox: tuple[float, float, float, float] | None,
+    model: str,
+    geometry: str,
+    precision: str,
+) -> gpd.GeoDataFrame:
+    """Return the predictions of a model; two datasets may share them."""
+    settings = {
+        "conf": calibrated_score(MIN_SCORE, load_card(model).calibration),
+        "bbox": bbox,
+        "geometry": geometry,
+        "precision": precision,
+    }
+    return geodetect.predict(list(rasters), model, settings=settings)
 
 
 def compare(predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, conf: float) -> dict[str, str]:
@@ -130,7 +155,7 @@ def compare(predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame, conf: float)
     return {name: "" if np.isnan(value) else f"{value:.3f}" for name, value in values.items()}
 
 
-def colour_polygons(rasters: list[Path], boxes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def colour_polygons(rasters: tuple[Path, ...], boxes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Return the boxes with the largest part of each that is coloured like water as polygon."""
     polygons = boxes.geometry.copy()
     for raster in rasters:
@@ -178,7 +203,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["auto"], help="of the network")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        datasets = [cannes(), sao_paulo(Path(folder))]
+        datasets = [cannes(), corrected_cannes(), sao_paulo(Path(folder))]
         runs = product(datasets, options.models, options.precision)
         rows = [row for run in runs for row in measure(*run)]
     save_table("accuracy/outlines", f"Outlines and areas on {machine()}", rows)

@@ -78,6 +78,27 @@ def write_holdout_area(file: Path) -> Path:
     return file
 
 
+def holdout_truth(file: Path) -> gpd.GeoDataFrame:
+    """Return the labels of Cannes whose centre is in the holdout."""
+    labels = gpd.read_file(file)
+    return labels[labels.centroid.within(shapely.box(*CANNES_HOLDOUT_BOUNDS))]
+
+
+def corrected_holdout(data: Path = DATA) -> tuple[gpd.GeoDataFrame, shapely.Geometry]:
+    """Return the outlines of the holdout of Cannes, corrected by the boxes of the same pools.
+
+    Returns:
+        Outlines whose centre lies in a box: the others are displaced from their pools. And the area
+        of the holdout, without the boxes of pools that have no outline.
+    """
+    outlines = holdout_truth(data / "cannes_north_outlines.geojson")
+    boxes = gpd.read_file(data / "cannes_north.geojson").geometry
+    truth, labelled = boxes.sindex.query(outlines.centroid, predicate="within")
+    unlabelled = boxes.drop(boxes.index[np.unique(labelled)]).union_all()
+    area = shapely.box(*CANNES_HOLDOUT_BOUNDS)
+    return outlines.iloc[np.unique(truth)], area - unlabelled
+
+
 def draw_scenes(folder: Path, *options: str) -> list[Path]:
     """Draw imaginary scenes with labels by ``sample_data/generate.py``; return the rasters."""
     _run_script("generate.py", "-o", folder, *options)

@@ -22,15 +22,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import rasterio
+import shapely
 
 import geodetect
 from benchmarks.harness.datasets import (
+    CANNES_HOLDOUT_BOUNDS,
     SAO_PAULO_HOLDOUT,
+    corrected_holdout,
     draw_into,
     draw_scenes,
-    write_holdout_area,
 )
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA, ROOT
@@ -41,11 +44,18 @@ from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.progress import TqdmProgress
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
+from geodetect.types import ObjectArray
 
 BATCH_SIZE = 8
 NMS_IOU = 0.3  # boxes of two pools hardly ever overlap: a higher overlap is one pool twice
 GSD_RANGE_M = (0.15, 0.6)  # benchmarks.accuracy.resolution: F1 of California 0.924 to 0.927
-CANNES, CANNES_LABELS = DATA / "cannes_north.tif", DATA / "cannes_north_outlines.geojson"
+CANNES = DATA / "cannes_north.tif"
+OUTLINES, BOXES = DATA / "cannes_north_outlines.geojson", DATA / "cannes_north.geojson"
+LEAST_SCORE = 0.3  # of detections that complete an outline
+LEAST_INSIDE = 0.5  # fraction of an outline inside its box
+LEAST_COVERED = 0.7  # fraction of an outline inside the detection that completes it
+LEAST_GROWTH = 1.3  # area of that detection over the outline's
+MARGIN = 0.125  # of a box on each side of the water: boxes have 1.7 times the area of its bounds
 SCENE_OPTIONS = ("--count", "16", "--size", "1600", "--seed", "100", "--classes", "pool")
 GARDEN_OPTIONS = ("--columns", "0", "17000", "--seed", "3")
 SOURCES = (
@@ -109,11 +119,66 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
     write_model_file(output, card, add_networks(card, weights))
 
 
-def prepare(folder: Path) -> None:
+def correct_labels(model: str) -> gpd.GeoDataFrame:
+    """Return the labels of Cannes, corrected by its box labels and the detections of a model.
+
+    Those of the holdout are corrected by boxes alone, see ``corrected_holdout``. Elsewhere each box
+    shows a pool. Its outlines stay, unless a detection says that they hold only part of the water,
+    as of green, covered and shaded pools; then the detection is the label. A box without outline
+    gets the detection in it, else a smaller box.
+    """
+    boxes, outlines = gpd.read_file(BOXES), gpd.read_file(OUTLINES)
+    holdout = shapely.box(*CANNES_HOLDOUT_BOUNDS)
+    boxes = boxes[~boxes.centroid.within(holdout)]
+    detections = geodetect.predict(CANNES, model, conf=LEAST_SCORE, geometry="outline")
+    shapes = detections.sort_values("score", ascending=False).geometry.to_numpy()
+    tree, labels = shapely.STRtree(shapes), list(corrected_holdout()[0].geometry)
+    outline_tree = shapely.STRtree(outlines.geometry.to_numpy())
+    for box in _without_duplicates(boxes.geometry.to_numpy()):
+        inside = outlines.geometry.to_numpy()[outline_tree.query(box, predicate="intersects")]
+        fraction = shapely.area(shapely.intersection(inside, box)) / shapely.area(inside)
+        inside = inside[fraction > LEAST_INSIDE]
+        rows = np.sort(tree.query(box, predicate="intersects"))
+        rows = rows[shapely.contains(box, shapely.centroid(shapes[rows]))]
+        detection = shapes[rows[0]] if len(rows) else None
+        if not len(inside):
+            x1, y1, x2, y2 = box.bounds
+            pad_x, pad_y = MARGIN * (x2 - x1), MARGIN * (y2 - y1)
+            smaller = shapely.box(x1 + pad_x, y1 + pad_y, x2 - pad_x, y2 - pad_y)
+            labels.append(smaller if detection is None else detection)
+            continue
+        outline = max(inside, key=lambda part: part.area)
+        is_part = (
+            detection is not None
+            and detection.area > LEAST_GROWTH * outline.area
+            and detection.intersection(outline).area > LEAST_COVERED * outline.area
+            and detection.intersection(box).area > LEAST_COVERED * detection.area
+        )
+        labels += [detection] if is_part else list(inside)
+    classes = {"class": ["pool"] * len(labels)}
+    return gpd.GeoDataFrame(classes, geometry=labels, crs=boxes.crs)
+
+
+def _without_duplicates(boxes: ObjectArray) -> ObjectArray:
+    """Return boxes without those that lie for the most part in a larger box."""
+    small, large = shapely.STRtree(boxes).query(boxes, predicate="intersects")
+    is_smaller = shapely.area(boxes[small]) < shapely.area(boxes[large])
+    small, large = small[is_smaller], large[is_smaller]
+    shared = shapely.area(shapely.intersection(boxes[small], boxes[large]))
+    is_duplicate = np.zeros(len(boxes), dtype=bool)
+    is_duplicate[small[shared > LEAST_INSIDE * shapely.area(boxes[small])]] = True
+    return boxes[~is_duplicate]
+
+
+def prepare(folder: Path, correct_with: str | None) -> None:
     """Write the inputs of a training into a folder: scenes, imagery, labels and the holdout.
 
-    Scenes and imagery with drawn pools take minutes: they are reused if they exist, and appear
-    complete or not at all.
+    Scenes, labels and imagery with drawn pools take minutes: they are reused if they exist, and
+    appear complete or not at all.
+
+    Args:
+        folder: Where to write.
+        correct_with: Model for ``correct_labels``; None: the outlines as they are.
     """
     natural, scenes, gardens = folder / "saopaulo", folder / "scenes", folder / "gardens.tif"
     natural.mkdir(parents=True, exist_ok=True)
@@ -121,12 +186,19 @@ def prepare(folder: Path) -> None:
         partial = folder / "scenes.partial"
         draw_scenes(partial, *SCENE_OPTIONS)
         partial.rename(scenes)
+    labels = folder / "cannes.gpkg"
+    if not labels.exists():
+        table = gpd.read_file(OUTLINES) if correct_with is None else correct_labels(correct_with)
+        partial = folder / "partial.gpkg"
+        table.to_file(partial)
+        partial.rename(labels)
     if not gardens.exists():
         partial = folder / "partial.tif"
-        draw_into(CANNES, CANNES_LABELS, partial, *GARDEN_OPTIONS)
+        draw_into(CANNES, labels, partial, *GARDEN_OPTIONS)
         partial.with_suffix(".gpkg").replace(gardens.with_suffix(".gpkg"))
         partial.rename(gardens)
-    write_holdout_area(folder / "holdout.gpkg")
+    area = gpd.GeoDataFrame(geometry=[corrected_holdout()[1]], crs="EPSG:2154")
+    area.to_file(folder / "holdout.gpkg")
     for file in sorted((DATA / "saopaulo").glob("*.tif")):
         if file.stem not in SAO_PAULO_HOLDOUT:
             write_natural_colours(file, natural)
@@ -136,11 +208,11 @@ def train(options: argparse.Namespace) -> None:
     """Train on all datasets that are repeated at least once, and write the model."""
     folder = options.work_dir
     if not options.resume:
-        prepare(folder)
+        prepare(folder, options.correct_with)
     chip_sampler.SCALE_RANGE = (options.min_scale, chip_sampler.SCALE_RANGE[1])
     natural = folder / "saopaulo"
     datasets = (
-        (CANNES, [CANNES_LABELS]),
+        (CANNES, [folder / "cannes.gpkg"]),
         (
             natural,
             [DATA / "saopaulo" / f"{file.stem}.geojson" for file in sorted(natural.iterdir())],
@@ -203,6 +275,9 @@ def main() -> None:
     parser.add_argument("--keep", choices=("best", "last"), default="best")
     parser.add_argument(
         "--min-scale", type=float, default=chip_sampler.SCALE_RANGE[0], help="of chips"
+    )
+    parser.add_argument(
+        "--correct-with", metavar="MODEL", help="correct the labels of Cannes by its detections"
     )
     parser.add_argument("--no-turn", action="store_true", help="do not rotate or mirror chips")
     parser.add_argument(
