@@ -84,7 +84,8 @@ class OutlineHead(nn.Module):
         After He et al. 2017, section 3: bilinear interpolation at ``SAMPLES`` x ``SAMPLES`` points
         of each cell, and their mean; beyond the image, features are those at its edge.
         torchvision's ``roi_align`` is not used: importing it takes seconds, and it is exported to
-        fewer runtimes.
+        fewer runtimes. Coordinates in bf16 would be off by pixels, so the precision is that of the
+        boxes.
         """
         channels, side = features.shape[1], self.config.cells * SAMPLES
         points = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5) / side
@@ -96,8 +97,10 @@ class OutlineHead(nn.Module):
 
         x = place(boxes[:, 0], boxes[:, 2], features.shape[3])[:, None, :].expand(-1, side, -1)
         y = place(boxes[:, 1], boxes[:, 3], features.shape[2])[:, :, None].expand(-1, -1, side)
-        grid = torch.stack([x, y], dim=-1).reshape(1, -1, side, 2).to(features)
-        sampled = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
+        grid = torch.stack([x, y], dim=-1).reshape(1, -1, side, 2)
+        sampled = F.grid_sample(
+            features.to(grid.dtype), grid, padding_mode="border", align_corners=False
+        )
         by_box = sampled.reshape(channels, -1, side, side).transpose(0, 1)
         return F.avg_pool2d(by_box, SAMPLES)
 

@@ -98,7 +98,7 @@ class OpenVinoRuntime:
         self.bytes_per_px = network_bytes_per_px(card.network, float_precision)
         if outlines:
             head = read_network(core, card, weights, OUTLINE)
-            self._head = CompiledNetwork(core, head, float_precision)
+            self._head = CompiledNetwork(core, head, "fp32")  # bf16 moves outlines by pixels
         side = card.network.strides[-1] if card.network else 1
         self._run(np.zeros((len(card.mean), side, side), np.uint8), np.ones((side, side), np.bool_))
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")

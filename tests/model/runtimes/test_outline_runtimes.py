@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from geodetect.detection.detectors.retinanet_detector import load_detector
-from geodetect.errors import ModelFileError
+from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Int8Record, ModelCard, NetworkConfig, OutlineConfig
 from geodetect.model.file import Weights, read_model_file, write_model_file
 from geodetect.model.network.retinanet import RetinaNet
@@ -66,6 +66,23 @@ def test_masks_are_those_of_pytorch(model: tuple[ModelCard, Weights], runtime: s
     assert masks.shape == (3, 28, 28)
     np.testing.assert_allclose(masks, expected.draw_masks(ours.features[0], BOXES), atol=1e-4)
     assert opened.draw_masks(ours.features[0], BOXES[:1]).shape == (1, 28, 28)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_half_precision_does_not_move_outlines(
+    model: tuple[ModelCard, Weights], runtime: str
+) -> None:
+    features = np.zeros((8, 256, 256), np.float32)  # of an image of 1024 px
+    features[:, :, 250:] = 1
+    boxes = np.array([[980, 900, 1019, 941]], np.float32)
+    expected = open_runtime(*model, runtime="torch", precision="fp32", device="cpu", outlines=True)
+    try:
+        half = open_runtime(*model, runtime=runtime, precision="bf16", device="cpu", outlines=True)
+    except InputError:
+        pytest.skip("this processor does not compute in bf16")
+    masks, true_masks = half.draw_masks(features, boxes), expected.draw_masks(features, boxes)
+    assert np.ptp(true_masks) > 0.01
+    np.testing.assert_allclose(masks, true_masks, atol=0.005)
 
 
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
