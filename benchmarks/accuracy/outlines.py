@@ -9,7 +9,7 @@ the same pools; and sheets of Sao Paulo in natural colours that no training has 
 compared with the bounds of the outlines. Each model gives three rows: the areas of its boxes; those
 of its outlines, if it has an outline head; and, as areas were measured before, the pixels in its
 boxes whose colour is nearer to that of water (Otsu 1979, on the difference of blue and red), as one
-polygon.
+polygon. The last row is that of a model without errors, which the labels as they are limit.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from rasterio.features import rasterize, shapes
 import geodetect
 from benchmarks.harness.datasets import (
     CANNES_HOLDOUT,
+    CANNES_HOLDOUT_BOUNDS,
     MIN_SCORE,
     SAO_PAULO_HOLDOUT,
     corrected_holdout,
@@ -86,6 +87,18 @@ def corrected_cannes() -> OutlinedDataset:
     """Return the holdout of Cannes, its outlines corrected by box labels."""
     truth, area = corrected_holdout()
     return replace(cannes(), name=f"{CANNES_HOLDOUT}, corrected", truth=truth, area=area)
+
+
+def perfect_predictions() -> gpd.GeoDataFrame:
+    """Return what a model without errors would predict in the holdout of Cannes.
+
+    The outlines that lie in boxes, and the boxes of the pools that have no outline.
+    """
+    truth, area = corrected_holdout()
+    unlabelled = shapely.get_parts(shapely.box(*CANNES_HOLDOUT_BOUNDS) - area)
+    shapes = [*truth.geometry, *unlabelled]
+    columns = {"class": ["pool"] * len(shapes), "score": np.ones(len(shapes))}
+    return gpd.GeoDataFrame(columns, geometry=shapes, crs=truth.crs)
 
 
 def sao_paulo(folder: Path) -> OutlinedDataset:
@@ -206,6 +219,8 @@ def main() -> None:
         datasets = [cannes(), corrected_cannes(), sao_paulo(Path(folder))]
         runs = product(datasets, options.models, options.precision)
         rows = [row for run in runs for row in measure(*run)]
+    first = {"dataset": CANNES_HOLDOUT, "model": "perfect", "precision": "", "polygons": "labels"}
+    rows.append(first | compare(perfect_predictions(), cannes().truth, conf=0.5))
     save_table("accuracy/outlines", f"Outlines and areas on {machine()}", rows)
 
 

@@ -90,12 +90,15 @@ def write_natural_colours(file: Path, folder: Path) -> None:
 
 
 def average(files: Sequence[Path], conf: float, output: Path) -> None:
-    """Write the mean of the weights of models, each of which continued the training of another."""
+    """Write the mean of the weights of models, each of which continued the training of another.
+
+    Weights that only the later models have are the mean of theirs.
+    """
     models = [(card, network_parameters(weights)) for card, weights in map(read_model_file, files)]
     weights = {
         name: np.stack(tensors).mean(axis=0, dtype=np.float32).astype(np.float16)
-        for name in models[0][1]
-        for tensors in [[weights[name] for _, weights in models]]
+        for name in models[-1][1]
+        for tensors in [[weights[name] for _, weights in models if name in weights]]
         if all(tensor.dtype == np.float16 for tensor in tensors)
     }
     trained = [(card, card.training) for card, _ in models if card.training]
