@@ -42,11 +42,13 @@ from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks
 from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.progress import TqdmProgress
+from geodetect.training import learner
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
 from geodetect.types import ObjectArray
 
 BATCH_SIZE = 8
+HEADS = ("regression", "outline")  # where an object ends; all else is where there is one
 NMS_IOU = 0.3  # boxes of two pools hardly ever overlap: a higher overlap is one pool twice
 GSD_RANGE_M = (0.15, 0.6)  # benchmarks.accuracy.resolution: F1 of California 0.924 to 0.927
 CANNES = DATA / "cannes_north.tif"
@@ -207,11 +209,25 @@ def prepare(folder: Path, correct_with: str | None) -> None:
             write_natural_colours(file, natural)
 
 
+def join_heads(heads: str, finder: str, output: Path) -> Path:
+    """Write a model with the box and outline heads of one, and all else of another; return it."""
+    card, arrays = read_model_file(heads)
+    weights, rest = network_parameters(arrays), network_parameters(read_model_file(finder)[1])
+    joined = {
+        name: values if name.startswith(HEADS) else rest[name] for name, values in weights.items()
+    }
+    write_model_file(output, card, add_networks(card, joined))
+    return output
+
+
 def train(options: argparse.Namespace) -> None:
     """Train on all datasets that are repeated at least once, and write the model."""
-    folder = options.work_dir
+    folder, init = options.work_dir, options.init
     if not options.resume:
         prepare(folder, options.correct_with)
+    if options.finder is not None:
+        init = str(join_heads(init, options.finder, folder / "joined.safetensors"))
+        learner.FROZEN = ("trunk", "pyramid", "classification")
     chip_sampler.SCALE_RANGE = (options.min_scale, chip_sampler.SCALE_RANGE[1])
     natural = folder / "saopaulo"
     datasets = (
@@ -237,7 +253,7 @@ def train(options: argparse.Namespace) -> None:
         data_source=tuple(sources),
         gsd=0.2,
         batch_size=BATCH_SIZE,
-        init=options.init,
+        init=init,
         **duration,
         val_aoi=folder / "holdout.gpkg",
         seed=options.seed,
@@ -281,6 +297,11 @@ def main() -> None:
     )
     parser.add_argument(
         "--correct-with", metavar="MODEL", help="correct the labels of Cannes by its detections"
+    )
+    parser.add_argument(
+        "--finder",
+        metavar="MODEL",
+        help="train box and outline heads alone; all else is of this model, and stays as it is",
     )
     parser.add_argument("--no-turn", action="store_true", help="do not rotate or mirror chips")
     parser.add_argument(
