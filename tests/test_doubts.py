@@ -36,14 +36,23 @@ def above_threshold(predictions: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 def test_an_evaluation_of_all_predictions_on_good_data_has_no_caveat(
     predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame
 ) -> None:
-    assert geodetect.evaluate(predictions, truth, conf=CONF).caveats == ()
+    evaluation = geodetect.evaluate(predictions, truth, conf=CONF, match="outline")
+    assert evaluation.caveats == ()
 
 
 def test_thresholded_predictions_are_the_only_caveat_of_their_evaluation(
     predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame
 ) -> None:
-    (caveat,) = geodetect.evaluate(above_threshold(predictions), truth).caveats
+    scored = above_threshold(predictions)
+    (caveat,) = geodetect.evaluate(scored, truth, match="outline").caveats
     assert "average precision is a lower bound" in caveat
+
+
+def test_outlines_in_both_layers_whose_boxes_are_compared_are_named(
+    predictions: gpd.GeoDataFrame, truth: gpd.GeoDataFrame
+) -> None:
+    (caveat,) = geodetect.evaluate(predictions, truth, conf=CONF).caveats
+    assert caveat.startswith("both layers hold outlines, of which the bounding boxes are compared")
 
 
 def test_a_good_register_raises_no_doubt(
@@ -59,7 +68,7 @@ def test_a_register_that_is_shifted_as_a_whole_is_named_with_its_offset(
     shifted = truth.set_geometry(truth.translate(SHIFT_M, 0))
     with pytest.warns(GeodetectWarning, match=r"3\.[0-3] m to the east.*`moved_from`"):
         geodetect.compare(above_threshold(predictions), shifted)
-    (caveat,) = geodetect.evaluate(predictions, shifted, conf=CONF).caveats
+    (caveat,) = geodetect.evaluate(predictions, shifted, conf=CONF, match="outline").caveats
     assert caveat.startswith("the truth lies about 3.")
     assert geodetect.compare(above_threshold(predictions), shifted, align=True).counts["moved"] < 3
 

@@ -134,7 +134,8 @@ def test_the_result_is_the_same_where_pytorch_is_missing_and_what_needs_it_says_
         assert message in lines[0], command
 
 
-def test_public_functions_that_need_pytorch_say_so() -> None:
+def test_public_functions_that_need_pytorch_say_so(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"PK")
     code = """
 import sys
 sys.modules["torch"] = sys.modules["torchvision"] = None
@@ -154,6 +155,7 @@ except ImportError as error:
         text=True,
         env=program_environment(),
         check=True,
+        cwd=tmp_path,
     )
     remedy = "needs PyTorch, which is not installed; install it with: pip install torch torchvision"
     subjects = ("geodetect.train", "converting weights")

@@ -65,7 +65,7 @@ def test_a_model_file_is_described(tmp_path: Path) -> None:
     assert {name: values[name] for name in same} == {name: card[name] for name in same}
     assert values["training"]["labels"] == card["training"]["objects"]
     assert "network.backbone" in invoke("info", path).stdout
-    assert (values["networks"], values["outlines"]) == ([], False)
+    assert (values["networks"], values["draws_outlines"]) == ([], False)
     assert "network" in json.loads(invoke("info", "pools", "--json").stdout)["networks"]
 
 

@@ -219,7 +219,7 @@ def test_weights_worse_than_the_start_are_not_written_unless_asked_for(
     assert (summary.kept_state, summary.kept_step, summary.card.training.steps) == ("start", 0, 0)
     assert is_start(output)
     assert summary.gain is not None
-    assert summary.card.metrics == summary.gain.start_metrics
+    assert summary.card.metrics.items() >= summary.gain.start_metrics.items()
     assert summary.best_ap50 == summary.gain.metrics["ap50"] < summary.card.metrics["ap50"]
     assert "start" in [advice.topic for advice in summary.advice]
     written = json.loads((summary.run_dir / "summary.json").read_text())

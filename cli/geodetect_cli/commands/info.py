@@ -55,7 +55,7 @@ def command(options: InfoOptions) -> None:
     try:
         if is_model:
             card = load_card(file)
-            facts = {"outlines": draws_outlines(card), "networks": list_networks(file)}
+            facts = {"draws_outlines": draws_outlines(card), "networks": list_networks(file)}
             values = card.model_dump(mode="json") | facts
         else:
             values = inspect_raster(file, external_sources=options.external_sources)

@@ -183,7 +183,7 @@ class ModelInfoOutput(CardValues, JsonOutput):
     """Output of ``info`` for a model: its card."""
 
     command: Literal["info"] = Field("info", description="Name of the command.")
-    outlines: bool | None = Field(
+    draws_outlines: bool | None = Field(
         description="Objects have outlines: it has an outline head, or finds oriented boxes; null: "
         "not known."
     )

@@ -15,6 +15,7 @@ MAX_TURN_DEG = 25.0  # largest angle of an edge to the two directions of an obje
 LEAST_ALIGNED = 0.75  # fraction of the length of edges with one of them
 LEAST_IOU = 0.85  # of an outline and the one with right angles
 FEWEST_EDGES = 4
+SIMPLIFIED = (0.5, 1.0)  # of the tolerance; short and wavering rings show their edges at the second
 X, Y = 0, 1  # an edge at x = position, or at y = position
 
 
@@ -57,14 +58,13 @@ def square_outlines(outlines: ObjectArray, tolerance: float) -> ObjectArray:
 
 def _square_polygon(polygon: shapely.Polygon, tolerance: float) -> shapely.Polygon:
     """Return a polygon with right angles, or as it is where it has none."""
-    simple = shapely.simplify(polygon, tolerance / 2)
-    angle = _direction(simple.exterior)
-    shell = _square_ring(polygon.exterior, simple.exterior, angle, tolerance)
+    angle = _direction(shapely.simplify(polygon.exterior, SIMPLIFIED[0] * tolerance))
+    shell = _square_ring(polygon.exterior, angle, tolerance)
     if shell is None:
         return polygon
     squared = shapely.Polygon(shell)
-    for hole, simple_hole in zip(polygon.interiors, simple.interiors, strict=False):
-        ring = _square_ring(hole, simple_hole, angle, tolerance)
+    for hole in polygon.interiors:
+        ring = _square_ring(hole, angle, tolerance)
         opening = shapely.Polygon(hole if ring is None else ring)
         squared = squared.difference(opening if opening.is_valid else shapely.Polygon(hole))
     is_good = squared.is_valid and _iou(squared, polygon) >= LEAST_IOU
@@ -79,16 +79,18 @@ def _direction(ring: shapely.LinearRing) -> float:
     return float(np.angle((fourfold / np.maximum(lengths, 1e-12) ** 2).sum())) / 4
 
 
-def _square_ring(
-    ring: shapely.LinearRing, simple: shapely.LinearRing, angle: float, tolerance: float
-) -> FloatArray | None:
+def _square_ring(ring: shapely.LinearRing, angle: float, tolerance: float) -> FloatArray | None:
     """Return the corners of a ring with right angles, ``float64[K, 2]``; None: it has none.
 
     The simplified ring tells the edges, the ring itself their positions.
     """
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    edges = _merge_short(_edges_of(shapely.get_coordinates(simple) @ turn, tolerance), tolerance)
-    if len(edges) < FEWEST_EDGES:
+    for fraction in SIMPLIFIED:
+        simple = shapely.get_coordinates(shapely.simplify(ring, fraction * tolerance)) @ turn
+        edges = _merge_short(_edges_of(simple, tolerance), tolerance)
+        if len(edges) >= FEWEST_EDGES:
+            break
+    else:
         return None
     edges = _fit(edges, shapely.get_coordinates(ring) @ turn, tolerance)
     following = [*edges[1:], edges[0]]

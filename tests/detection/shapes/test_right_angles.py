@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from shapely import affinity
 
@@ -32,6 +32,9 @@ def corners_deg(ring: shapely.LinearRing) -> np.ndarray:
     ("shape", "corners"), [(shapely.box(0, 0, 20, 10), 4), (L_SHAPE, 6), (COURT, 8)]
 )
 @given(st.floats(0, 360), st.integers(0, 1000))
+@example(111.0, 448)
+@example(154.0, 693)
+@example(343.0, 36)
 def test_turned_rectangles_and_ls_get_their_corners_back(
     shape: shapely.Polygon, corners: int, angle: float, seed: int
 ) -> None:
