@@ -30,7 +30,7 @@ BACKBONE_LR_FACTOR = 0.25
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 5.0
 AVERAGE_DECAY = 0.998
-FROZEN = ("trunk.conv1", "trunk.layer1")  # general edges and colours: nothing to gain
+FROZEN: tuple[str, ...] = ("trunk.conv1", "trunk.layer1")  # edges and colours: nothing to gain
 
 
 @dataclass(frozen=True)
