@@ -8,11 +8,12 @@
 Trains on the outlines of the water: Cannes west of column 17,000, sheets of Sao Paulo in natural
 colours, and drawn scenes. The first run starts from an ImageNet backbone, each other from the
 one before, with stronger variations of colour, light and sharpness: without these, more steps made
-the model worse on California, which is never trained on. The sixth is for soft imagery and small
-pools. The mean of the weights of a model and one that continued its training is better than either
-(Wortsman et al. 2022, "Model soups"); a model that is listed twice counts twice. The heads of the
-built-in model have three convolutions, the default when it was first trained; a training from a
-backbone makes one now. An interrupted run continues with ``--resume``. Measure with
+the model worse on California, which is never trained on. The first six were on boxes, the sixth
+for soft imagery and small pools. The mean of the weights of a model and one that continued its
+training is better than either (Wortsman et al. 2022, "Model soups"); a model that is listed twice
+counts twice. The heads of the built-in model have three convolutions, the default when it was first
+trained; a training from a backbone makes one now. An interrupted run continues with ``--resume``.
+Measure with
 ``python -m benchmarks.accuracy.detection``.
 """
 
