@@ -20,7 +20,7 @@ CELLS, MARGIN = 28, 0.15
 def drawn_again(outline: shapely.Geometry) -> shapely.Geometry:
     """The outline of the mask of an outline, in its bounds and a margin."""
     boxes = widen(np.array([outline.bounds]), MARGIN)
-    mask = draw_mask(outline, boxes[0], CELLS)
+    mask = draw_mask(outline, boxes[0], CELLS, CELLS)
     return outline_masks(mask[None], boxes)[0]
 
 

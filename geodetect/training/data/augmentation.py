@@ -15,7 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from geodetect.types import FloatArray, UInt8Array
+from geodetect.training.data.mask_targets import draw_mask
+from geodetect.types import FloatArray, ObjectArray, UInt8Array
 
 MIN_RECOLOURED_PX = 6  # side of an object; the centre of a smaller one is mixed with background
 COLOUR_SIGMA = 40.0  # difference of two colours, 0..255 in each band, that counts as similar
@@ -104,16 +105,23 @@ def recolour(image: UInt8Array, rng: np.random.Generator, *, strength: float = 1
 
 
 def recolour_objects(
-    image: UInt8Array, boxes: FloatArray, rng: np.random.Generator, *, strength: float = 1.0
+    image: UInt8Array,
+    boxes: FloatArray,
+    outlines: ObjectArray | None,
+    rng: np.random.Generator,
+    *,
+    strength: float = 1.0,
 ) -> UInt8Array:
     """Give some of the objects another colour: dark or green water, faded paint.
 
-    Pixels coloured like the centre of a box change; the more their colour differs, the less they
-    change, so that no artificial edges appear.
+    All pixels in an outline change. Without outline, pixels coloured like the centre of the box do;
+    the more their colour differs, the less they change, so that no artificial edges appear.
 
     Args:
         image: ``uint8[3, H, W]``.
         boxes: ``float64[N, 4]`` in its pixels, which may lie partly outside.
+        outlines: ``object[N]`` polygons in its pixels, or None for objects without one; None: no
+            object has one.
         rng: Random generator.
         strength: Factor on the probability that an object is changed, 0..1.
 
@@ -122,22 +130,26 @@ def recolour_objects(
     """
     height, width = image.shape[1:]
     changed = image.copy()
-    for box in boxes[rng.random(len(boxes)) < 0.3 * strength]:
-        x0, y0, x1, y1 = np.clip(np.rint(box), 0, [width, height] * 2).astype(int)
+    for row in np.flatnonzero(rng.random(len(boxes)) < 0.4 * strength):
+        x0, y0, x1, y1 = np.clip(np.rint(boxes[row]), 0, [width, height] * 2).astype(int)
         part = changed[:, y0:y1, x0:x1]
         rows, columns = part.shape[1:]
         if min(rows, columns) < MIN_RECOLOURED_PX:
             continue
         centre = part[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
         colour = np.median(centre, axis=(1, 2))
-        difference = np.linalg.norm(part - colour[:, None, None], axis=0)
-        similarity = np.exp(-((difference / COLOUR_SIGMA) ** 2) / 2)
-        brightness = np.exp(rng.uniform(-1.4, 0.2))  # mostly darker
-        fading = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0  # towards a tinted grey
-        grey = colour.mean() * np.exp(rng.normal(0, 0.1, 3))
-        new_colour = brightness * (colour + fading * (grey - colour))
-        shift = similarity * (new_colour - colour)[:, None, None]
-        changed[:, y0:y1, x0:x1] = np.clip(np.rint(part + shift), 0, 255).astype(np.uint8)
+        outline = None if outlines is None else outlines[row]
+        if outline is None:
+            difference = np.linalg.norm(part - colour[:, None, None], axis=0)
+            weight = np.exp(-((difference / COLOUR_SIGMA) ** 2) / 2)
+        else:
+            weight = draw_mask(outline, np.array([x0, y0, x1, y1], dtype=float), rows, columns)
+        brightness = np.exp(rng.uniform(-1.7, 0.3))  # mostly darker
+        fading = rng.uniform(0, 1) if rng.random() < 0.5 else 0.0  # towards a grey
+        faded = colour + fading * (colour.mean() - colour)
+        gains = brightness * np.exp(rng.normal(0, 0.15, 3)) * faded / np.maximum(colour, 1)
+        values = part * (1 + weight * (gains[:, None, None] - 1))
+        changed[:, y0:y1, x0:x1] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return changed
 
 
@@ -188,13 +200,19 @@ def _compress_as_jpeg(x: Tensor, quality: int) -> UInt8Array:
 
 
 def _cast_shadow(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Darken a stripe, as in the shadow of a house, and tint it blue by the light of the sky."""
+    """Darken a stripe, as in the shadow of a house, or patches, as of trees, and tint them blue."""
     height, width = x.shape[1:]
-    angle = rng.uniform(0, np.pi)
-    rows, columns = np.mgrid[:height, :width]
-    x0, y0 = rng.uniform(0, 1, 2) * (width, height)
-    distance = (columns - x0) * np.cos(angle) + (rows - y0) * np.sin(angle)
-    shadow = np.clip((rng.uniform(8, 60) - np.abs(distance)) / 3 + 0.5, 0, 1)
+    if rng.random() < 0.5:
+        angle = rng.uniform(0, np.pi)
+        rows, columns = np.mgrid[:height, :width]
+        x0, y0 = rng.uniform(0, 1, 2) * (width, height)
+        distance = (columns - x0) * np.cos(angle) + (rows - y0) * np.sin(angle)
+        shadow = np.clip((rng.uniform(8, 60) - np.abs(distance)) / 3 + 0.5, 0, 1)
+    else:
+        cells = max(2, round(max(height, width) / rng.uniform(10, 50)))
+        noise = torch.from_numpy(rng.normal(0, 1, (1, cells, cells)).astype(np.float32))
+        smooth = F.resize(noise, [height, width], F.InterpolationMode.BICUBIC)[0].numpy()
+        shadow = np.clip(8 * (smooth - rng.uniform(0.1, 1.0)) + 0.5, 0, 1)
     dimming = rng.uniform(0.3, 0.7) * np.array([0.95, 1.0, 1.12])[:, None, None]
     shaded = x.numpy().astype(np.float32) * (1 - shadow * (1 - dimming))
     return torch.from_numpy(np.clip(np.rint(shaded), 0, 255).astype(np.uint8))

@@ -205,8 +205,9 @@ class ChipSampler:
     def _augment(self, pixels: Pixels, objects: _Objects, rng: np.random.Generator) -> Chip:
         """Recolour, pad and reorient a window; its objects are in its pixels."""
         boxes, outlines = objects.boxes, objects.outlines
-        values = recolour_objects(pixels.values, boxes, rng, strength=self._settings.augment)
-        values = recolour(values, rng, strength=self._settings.augment)
+        strength = self._settings.augment
+        values = recolour_objects(pixels.values, boxes, outlines, rng, strength=strength)
+        values = recolour(values, rng, strength=strength)
         layers = np.concatenate([values, pixels.valid[None].astype(np.uint8)])
         height, width = pixels.valid.shape
         tile_size = self._settings.tile_size

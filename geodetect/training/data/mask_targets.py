@@ -44,7 +44,7 @@ def mask_target(
     jittered = clipped + error * np.tile(clipped[:, 2:] - clipped[:, :2], (1, 2))
     widened = box_ops.widen(jittered, config.margin)
     masks = [
-        draw_mask(outline, box, config.mask_cells)
+        draw_mask(outline, box, config.mask_cells, config.mask_cells)
         for outline, box in zip(outlines, widened, strict=True)
     ]
     return MaskTarget(
@@ -52,17 +52,18 @@ def mask_target(
     )
 
 
-def draw_mask(outline: shapely.Geometry, box: FloatArray, cells: int) -> Float32Array:
-    """Return the fraction of each cell of a box that a polygon covers, ``float32[cells, cells]``.
+def draw_mask(outline: shapely.Geometry, box: FloatArray, rows: int, columns: int) -> Float32Array:
+    """Return the fraction of each cell of a box that a polygon covers, ``float32[rows, columns]``.
 
     Args:
         outline: Polygon in the frame of the box.
         box: ``float64[4]`` x1, y1, x2, y2.
-        cells: Rows and columns of the mask.
+        rows: Of the mask.
+        columns: Of the mask.
     """
-    side = cells * SUBCELLS
-    width, height = (box[2:] - box[:2]) / side
+    width, height = (box[2:] - box[:2]) / (columns * SUBCELLS, rows * SUBCELLS)
     transform = Affine(width, 0, box[0], 0, height, box[1])
-    points = rasterize([outline], (side, side), transform=transform, dtype=np.uint8)
-    parts = points.reshape(cells, SUBCELLS, cells, SUBCELLS)
+    shape = rows * SUBCELLS, columns * SUBCELLS
+    points = rasterize([outline], shape, transform=transform, dtype=np.uint8)
+    parts = points.reshape(rows, SUBCELLS, columns, SUBCELLS)
     return np.asarray(parts.mean(axis=(1, 3), dtype=np.float32))

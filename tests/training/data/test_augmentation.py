@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,7 +113,7 @@ def test_objects_get_another_colour_and_their_surroundings_do_not() -> None:
     water = image[0] == 60
     colours = set()
     for seed in range(20):
-        changed = recolour_objects(image, boxes, np.random.default_rng(seed), strength=4.0)
+        changed = recolour_objects(image, boxes, None, np.random.default_rng(seed), strength=4.0)
         assert (changed[:, ~water] == 210).all()
         (colour,) = {tuple(pixel) for pixel in changed[:, water].T.tolist()}  # no edges within
         colours.add(colour)
@@ -121,12 +122,30 @@ def test_objects_get_another_colour_and_their_surroundings_do_not() -> None:
     assert image[:, 30, 30].tolist() == [60, 180, 200]
 
 
+def test_all_of_an_outline_gets_another_colour() -> None:
+    """Half of the water is in shade: without an outline, only the half in the sun would change."""
+    image, boxes = garden()
+    water = image[0] == 60
+    image[:, water & (np.arange(60) > 30)[:, None]] //= 3
+    outlines = np.array([shapely.Point(30, 30).buffer(12)], object)
+    inside = np.hypot(*(np.mgrid[:60, :60] + 0.5 - 30)) < 11
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        changed = recolour_objects(image, boxes, outlines, rng, strength=4.0)
+        assert (changed[:, np.hypot(*(np.mgrid[:60, :60] + 0.5 - 30)) > 13.5] == 210).all()
+        gains = changed[:, inside] / image[:, inside]
+        is_unclipped = changed[:, inside] < 255
+        spread = [np.ptp(gains[band][is_unclipped[band]]) for band in range(3)]
+        assert max(spread) < 0.06  # rounding of values from 20 up
+        assert not np.array_equal(changed[:, inside], image[:, inside])
+
+
 def test_some_objects_keep_their_colour_and_without_strength_all_do() -> None:
     image, boxes = garden()
-    changed = [recolour_objects(image, boxes, np.random.default_rng(i)) for i in range(200)]
+    changed = [recolour_objects(image, boxes, None, np.random.default_rng(i)) for i in range(200)]
     share = np.mean([not np.array_equal(result, image) for result in changed])
-    assert 0.2 < share < 0.4
-    unchanged = recolour_objects(image, boxes, np.random.default_rng(0), strength=0.0)
+    assert 0.3 < share < 0.5
+    unchanged = recolour_objects(image, boxes, None, np.random.default_rng(0), strength=0.0)
     assert np.array_equal(unchanged, image)
 
 
@@ -140,6 +159,6 @@ def test_objects_that_stick_out_or_are_tiny_are_no_trouble(
 ) -> None:
     image = np.random.default_rng(1).integers(0, 256, (3, 37, 41), dtype=np.uint8)
     boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in corners]).reshape(-1, 4)
-    changed = recolour_objects(image, boxes, np.random.default_rng(seed), strength=4.0)
+    changed = recolour_objects(image, boxes, None, np.random.default_rng(seed), strength=4.0)
     assert changed.shape == image.shape
     assert changed.dtype == np.uint8
