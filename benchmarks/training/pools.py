@@ -26,11 +26,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import rasterio
-import shapely
 
 import geodetect
 from benchmarks.harness.datasets import (
-    CANNES_HOLDOUT_BOUNDS,
     SAO_PAULO_HOLDOUT,
     corrected_holdout,
     draw_into,
@@ -39,6 +37,7 @@ from benchmarks.harness.datasets import (
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA, ROOT
 from benchmarks.harness.rasters import BLOCKS
+from benchmarks.training.label_correction import LEAST_SCORE, correct_labels
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks
 from geodetect.model.runtimes.stored_networks import network_parameters
@@ -46,19 +45,13 @@ from geodetect.progress import TqdmProgress
 from geodetect.training import learner
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
-from geodetect.types import ObjectArray
 
 BATCH_SIZE = 8
 HEADS = ("regression", "outline")  # where an object ends; all else is where there is one
 NMS_IOU = 0.3  # boxes of two pools hardly ever overlap: a higher overlap is one pool twice
 GSD_RANGE_M = (0.15, 0.6)  # benchmarks.accuracy.resolution: F1 of California 0.924 to 0.927
 CANNES = DATA / "cannes_north.tif"
-OUTLINES, BOXES = DATA / "cannes_north_outlines.geojson", DATA / "cannes_north.geojson"
-LEAST_SCORE = 0.3  # of detections that complete an outline
-LEAST_INSIDE = 0.5  # fraction of an outline inside its box
-LEAST_COVERED = 0.7  # fraction of an outline inside the detection that completes it
-LEAST_GROWTH = 1.3  # area of that detection over the outline's
-MARGIN = 0.125  # of a box on each side of the water: boxes have 1.7 times the area of its bounds
+OUTLINES = DATA / "cannes_north_outlines.geojson"
 SCENE_OPTIONS = ("--count", "16", "--size", "1600", "--seed", "100", "--classes", "pool")
 GARDEN_OPTIONS = ("--columns", "0", "17000", "--seed", "3")
 SOURCES = (
@@ -125,57 +118,6 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
     write_model_file(output, card, add_networks(card, weights))
 
 
-def correct_labels(model: str) -> gpd.GeoDataFrame:
-    """Return the labels of Cannes, corrected by its box labels and the detections of a model.
-
-    Those of the holdout are corrected by boxes alone, see ``corrected_holdout``. Elsewhere each box
-    shows a pool. Its outlines stay, unless a detection says that they hold only part of the water,
-    as of green, covered and shaded pools; then the detection is the label. A box without outline
-    gets the detection in it, else a smaller box.
-    """
-    boxes, outlines = gpd.read_file(BOXES), gpd.read_file(OUTLINES)
-    holdout = shapely.box(*CANNES_HOLDOUT_BOUNDS)
-    boxes = boxes[~boxes.centroid.within(holdout)]
-    detections = geodetect.predict(CANNES, model, conf=LEAST_SCORE, geometry="outline")
-    shapes = detections.sort_values("score", ascending=False).geometry.to_numpy()
-    tree, labels = shapely.STRtree(shapes), list(corrected_holdout()[0].geometry)
-    outline_tree = shapely.STRtree(outlines.geometry.to_numpy())
-    for box in _without_duplicates(boxes.geometry.to_numpy()):
-        inside = outlines.geometry.to_numpy()[outline_tree.query(box, predicate="intersects")]
-        fraction = shapely.area(shapely.intersection(inside, box)) / shapely.area(inside)
-        inside = inside[fraction > LEAST_INSIDE]
-        rows = np.sort(tree.query(box, predicate="intersects"))
-        rows = rows[shapely.contains(box, shapely.centroid(shapes[rows]))]
-        detection = shapes[rows[0]] if len(rows) else None
-        if not len(inside):
-            x1, y1, x2, y2 = box.bounds
-            pad_x, pad_y = MARGIN * (x2 - x1), MARGIN * (y2 - y1)
-            smaller = shapely.box(x1 + pad_x, y1 + pad_y, x2 - pad_x, y2 - pad_y)
-            labels.append(smaller if detection is None else detection)
-            continue
-        outline = max(inside, key=lambda part: part.area)
-        is_part = (
-            detection is not None
-            and detection.area > LEAST_GROWTH * outline.area
-            and detection.intersection(outline).area > LEAST_COVERED * outline.area
-            and detection.intersection(box).area > LEAST_COVERED * detection.area
-        )
-        labels += [detection] if is_part else list(inside)
-    classes = {"class": ["pool"] * len(labels)}
-    return gpd.GeoDataFrame(classes, geometry=labels, crs=boxes.crs)
-
-
-def _without_duplicates(boxes: ObjectArray) -> ObjectArray:
-    """Return boxes without those that lie for the most part in a larger box."""
-    small, large = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-    is_smaller = shapely.area(boxes[small]) < shapely.area(boxes[large])
-    small, large = small[is_smaller], large[is_smaller]
-    shared = shapely.area(shapely.intersection(boxes[small], boxes[large]))
-    is_duplicate = np.zeros(len(boxes), dtype=bool)
-    is_duplicate[small[shared > LEAST_INSIDE * shapely.area(boxes[small])]] = True
-    return boxes[~is_duplicate]
-
-
 def prepare(folder: Path, correct_with: str | None) -> None:
     """Write the inputs of a training into a folder: scenes, imagery, labels and the holdout.
 
@@ -184,7 +126,7 @@ def prepare(folder: Path, correct_with: str | None) -> None:
 
     Args:
         folder: Where to write.
-        correct_with: Model for ``correct_labels``; None: the outlines as they are.
+        correct_with: Model by whose detections labels are corrected; None: they stay as they are.
     """
     natural, scenes, gardens = folder / "saopaulo", folder / "scenes", folder / "gardens.tif"
     natural.mkdir(parents=True, exist_ok=True)
@@ -194,7 +136,9 @@ def prepare(folder: Path, correct_with: str | None) -> None:
         partial.rename(scenes)
     labels = folder / "cannes.gpkg"
     if not labels.exists():
-        table = gpd.read_file(OUTLINES) if correct_with is None else correct_labels(correct_with)
+        table = gpd.read_file(OUTLINES)
+        if correct_with is not None:
+            table = correct_labels(geodetect.predict(CANNES, correct_with, conf=LEAST_SCORE))
         partial = folder / "partial.gpkg"
         table.to_file(partial)
         partial.rename(labels)
