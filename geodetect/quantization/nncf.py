@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from geodetect.errors import MissingDependencyError
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.runtimes.cache import Entry
+from geodetect.model.runtimes.imported import pad_to_input, read_imported_network
 from geodetect.model.runtimes.openvino import read_network
 from geodetect.model.runtimes.openvino_library import (
     import_openvino,
@@ -21,6 +22,9 @@ from geodetect.model.runtimes.openvino_library import (
     serialize,
 )
 from geodetect.types import BoolArray, UInt8Array
+
+if TYPE_CHECKING:
+    import openvino
 
 T = TypeVar("T")
 Image = tuple[UInt8Array, BoolArray]
@@ -31,6 +35,7 @@ FLOAT_LAYERS = (
     r".*network\.(classification|regression)\.output/.*",
     r".*network\.outline_features\..*",
 )
+PRODUCTS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 
 
 def quantize_network(
@@ -58,19 +63,63 @@ def quantize_network(
     nncf = import_nncf()
 
     def read_inputs(sample: T) -> tuple[Any, ...]:
-        return tuple(exported_inputs(card, *read(sample)).values())
+        pixels, valid = read(sample)
+        if card.imported is not None:
+            return (pad_to_input(card, pixels, valid)[None],)
+        return tuple(exported_inputs(card, pixels, valid).values())
 
     with _silence():
-        network = read_network(open_core(), card, weights)
+        if card.imported is None:
+            network = read_network(open_core(), card, weights)
+            in_float = {"patterns": list(FLOAT_LAYERS)}
+        else:
+            network = read_imported_network(open_core(), card, weights)
+            in_float = {"names": outer_layers(network)}
         quantized = nncf.quantize(
             network,
             nncf.Dataset(samples, read_inputs),
             subset_size=len(samples),
             preset=nncf.QuantizationPreset.MIXED,
             # no validation: the first layers of other backbones have other names
-            ignored_scope=nncf.IgnoredScope(patterns=list(FLOAT_LAYERS), validate=False),
+            ignored_scope=nncf.IgnoredScope(validate=False, **in_float),
         )
     return serialize(quantized)
+
+
+def outer_layers(network: openvino.Model) -> list[str]:
+    """Return the names of a network's layers up to its first products, and from its last ones on.
+
+    Products are convolutions and matrix products; the last ones are those that no other follows. In
+    networks of other programs, boxes are decoded after these.
+    """
+    nodes = network.get_ordered_ops()
+    names = {node.get_friendly_name() for node in nodes}
+    inner = _names_after_products(nodes) & _names_before_products(nodes)
+    return sorted(names - inner)
+
+
+def _names_after_products(nodes: list[openvino.Node]) -> set[str]:
+    """Return the names of the layers that a product precedes."""
+    after: set[str] = set()
+    for node in nodes:
+        sources = [node.input_value(i).get_node() for i in range(node.get_input_size())]
+        if any(_is_product(s) or s.get_friendly_name() in after for s in sources):
+            after.add(node.get_friendly_name())
+    return after
+
+
+def _names_before_products(nodes: list[openvino.Node]) -> set[str]:
+    """Return the names of the layers that a product follows."""
+    before: set[str] = set()
+    for node in reversed(nodes):
+        if _is_product(node) or node.get_friendly_name() in before:
+            sources = [node.input_value(i).get_node() for i in range(node.get_input_size())]
+            before.update(source.get_friendly_name() for source in sources)
+    return before
+
+
+def _is_product(node: openvino.Node) -> bool:
+    return node.get_type_name() in PRODUCTS
 
 
 def library_versions() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ import numpy as np
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes_at, offset_boxes
 from geodetect.detection.detections import Detections
-from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
+from geodetect.detection.detectors.retinanet_detector import make_detector
 from geodetect.detection.plan import GroundPlan
 from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.description import RunDescription
@@ -26,7 +25,6 @@ from geodetect.io.array_raster import as_raster_paths
 from geodetect.io.raster.georeference import georeference_advice
 from geodetect.model.card import Int8Record, ModelCard
 from geodetect.model.file import Weights, check_target, read_model_file, write_model_file
-from geodetect.model.runtimes.open import open_runtime
 from geodetect.model.runtimes.stored_networks import INT8, NETWORK, holds_network, store_network
 from geodetect.progress import Progress, announce, as_progress, phase, reports_progress
 from geodetect.quantization.nncf import Image, import_nncf, library_versions, quantize_network
@@ -99,12 +97,7 @@ def quantize(
     check_target(target, overwrite=overwrite)
     import_nncf()  # fail before any work if it is missing
     card, arrays = read_model_file(model)
-    if card.imported is not None:
-        raise InputError(
-            f"`model` {os.fspath(model)}: was converted from ONNX; quantize it in its own program "
-            f"and convert that file, or choose a model of `geodetect train`"
-        )
-    if not holds_network(arrays, NETWORK):  # of an older version
+    if card.imported is None and not holds_network(arrays, NETWORK):  # of an older version
         from geodetect.model.runtimes.conversion import add_networks  # imports PyTorch
 
         arrays = add_networks(card, arrays)
@@ -194,11 +187,8 @@ def compare_networks(
     """
     conf = min(MAX_SCORE_THRESHOLD, card.conf / 2)
     full, quantized = (
-        RetinaNetDetector(
-            open_runtime(card, weights, runtime="openvino", precision=precision, device="cpu"),
-            conf=conf,
-        )
-        for precision in ("fp32", "int8")
+        make_detector(card, weights, conf=conf, runtime="openvino", device="cpu", precision=name)
+        for name in ("fp32", "int8")
     )
 
     def detect(tile: SampledTile) -> tuple[Detections, Detections]:

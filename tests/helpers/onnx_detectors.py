@@ -264,6 +264,29 @@ def write_graph(
     return path
 
 
+def write_cell_detector(path: Path, *, side_px: int = 64) -> Path:
+    """Write an ONNX file whose three convolutions detect bright cells of 8 px, as YOLOv8."""
+    graph, rng = GraphBuilder(), np.random.default_rng(0)
+    cell = STRIDES[0]
+    count = side_px // cell
+    first = rng.normal(0, 0.01, (4, 3, cell, cell))
+    first[0] = 1 / (3 * cell**2)  # mean brightness
+    middle = (np.eye(4) + rng.normal(0, 0.02, (4, 4)))[:, :, None, None]
+    last = np.zeros((2, 4, 1, 1))
+    last[0, 0], bias = 20, [-10, -10]
+    features = graph.add("Conv", "images", graph.constant(first), strides=[cell, cell])
+    features = graph.add("Conv", graph.add("Relu", features), graph.constant(middle))
+    features = graph.add("Relu", features)
+    logits = graph.add("Conv", features, graph.constant(last), graph.constant(bias))
+    shape = graph.constant([1, 2, -1], np.int64)
+    scores = graph.add("Sigmoid", graph.add("Reshape", logits, shape))
+    rows, columns = (cell * (np.mgrid[:count, :count] + 0.5)).reshape(2, 1, -1)
+    size = np.full_like(rows, cell)
+    boxes = graph.constant(np.stack([columns, rows, size, size], axis=1))
+    outputs = {"output0": graph.concat([boxes, scores], 1)}
+    return write_graph(path, graph, outputs, input_shape=[1, 3, side_px, side_px])
+
+
 def write_constant_outputs(
     path: Path,
     outputs: Mapping[str, NDArray[Any]],

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 import geodetect
+from geodetect.detection.detectors.retinanet_detector import load_detector
 from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
+from geodetect.hardware.cpu import has_int8_units
 from geodetect.model.card import ModelCard
 from geodetect.model.file import load_card, read_model_file
+from geodetect.model.runtimes.openvino import MAX_INT8_LOSS
 from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.quantization.quantize import quantize, sample_tiles
 from geodetect.settings import PredictSettings, QuantizeSettings
+from tests.helpers.onnx_detectors import write_cell_detector
 from tests.helpers.quantizable_model import (
     CORNERS,
     PLAIN,
@@ -123,6 +127,31 @@ def test_imagery_without_objects_cannot_check_anything(files: Path, tmp_path: Pa
     empty = write_raster(tmp_path / "empty.tif", noise)
     with pytest.raises(InputError, match=r"finds nothing in 2 tiles .* `rasters`"):
         quantize(files / "full.safetensors", empty, tmp_path / "m.safetensors", settings=FEW)
+
+
+def test_a_network_from_onnx_is_quantized_too(tmp_path: Path) -> None:
+    """Bright cells of 8 px in tiles of 64 px; boxes do not pass the quantized layers."""
+    need_nncf()
+    model = tmp_path / "cells.safetensors"
+    geodetect.convert(write_cell_detector(tmp_path / "cells.onnx"), model, classes="a,b")
+    rng = np.random.default_rng(0)
+    is_bright = (rng.uniform(size=(32, 32)) < 0.1).repeat(8, axis=0).repeat(8, axis=1)
+    pixels = np.where(is_bright, 210, 50) + rng.integers(-9, 10, (3, 256, 256))
+    pixels = pixels.astype(np.uint8)
+    scene = write_raster(tmp_path / "cells.tif", pixels)
+    card = quantize(model, scene, model, settings=FEW, overwrite=True)
+    assert card.int8 is not None
+    assert card.int8.objects > 20
+    assert card.int8.loss < MAX_INT8_LOSS
+    tile, valid = pixels[None, :, :64, :64], np.ones((1, 64, 64), bool)
+    (small,), (full,) = (
+        load_detector(model, precision=name, conf=0.05)(tile, valid) for name in ("int8", "fp32")
+    )
+    np.testing.assert_array_equal(small.boxes, full.boxes)
+    np.testing.assert_allclose(small.scores, full.scores, atol=0.05)
+    assert (small.scores != full.scores).any(), "another network did it"
+    auto = load_detector(model)
+    assert auto.runs_on == f"OpenVINO {'int8' if has_int8_units() else 'fp32'} on cpu"
 
 
 def test_samples_are_drawn_without_repeating_and_the_same_again(files: Path) -> None:

@@ -7,14 +7,14 @@ import shapely
 
 from geodetect.detection.detections import Detections
 from geodetect.detection.detectors.nms import nms
-from geodetect.errors import InputError, ModelFileError, translate_errors
+from geodetect.errors import ModelFileError, translate_errors
 from geodetect.geo import boxes as box_ops
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.layouts.base import Candidates
 from geodetect.model.layouts.registry import layout_of
-from geodetect.model.runtimes.imported import ImportedRuntime
+from geodetect.model.runtimes.imported import ImportedRuntime, pad_to_input
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, UInt8Array
 
 LOWEST_SCORE = 1e-7  # whose logit is finite in single precision
@@ -106,14 +106,7 @@ class ImportedDetector:
     def _detect(self, pixels: UInt8Array, valid: BoolArray) -> Detections:
         """Return the detections of one tile."""
         height, width = valid.shape
-        rows, columns = self._imported.input_px
-        if height > rows or width > columns:
-            raise InputError(
-                f"model {self.card.name}: a tile of {width} x {height} px, its input is fixed to "
-                f"{columns} x {rows} px; set `tile_size` to {min(rows, columns)} or less"
-            )
-        padded = np.full((len(pixels), rows, columns), self._imported.fill, np.uint8)
-        padded[:, :height, :width] = np.where(valid, pixels, self._imported.fill)
+        padded = pad_to_input(self.card, pixels, valid)
         outputs = self._runtime.run(padded)
         if any(output.dtype.kind == "f" and np.isnan(output).any() for output in outputs):
             raise self._error("NaN")

@@ -19,7 +19,7 @@ from geodetect.geo.polygons import clip_polygons
 from geodetect.hardware.memory import is_out_of_memory
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
 from geodetect.model.card import ModelCard
-from geodetect.model.file import checksum, read_model_file
+from geodetect.model.file import Weights, checksum, read_model_file
 from geodetect.model.network.anchors import anchors_of_image, decode
 from geodetect.model.network.input_size import Size, scaled_size
 from geodetect.model.runtimes.base import Runtime
@@ -204,26 +204,16 @@ def load_detector(
     """
     try:
         card, weights = read_model_file(model)
-        if card.imported is not None:
-            return ImportedDetector(
-                card,
-                weights,
-                conf=conf,
-                iou=iou,
-                identity=checksum(model),
-                runtime=runtime,
-                precision=precision,
-                device=device,
-                outlines=outlines,
-            )
-        has_head = card.network is not None and card.network.outline is not None
-        opened = open_runtime(
+        return make_detector(
             card,
             weights,
+            device=device,
+            conf=conf,
+            iou=iou,
+            identity=checksum(model),
             runtime=runtime,
             precision=precision,
-            device=device,
-            outlines=outlines and has_head,
+            outlines=outlines,
         )
     except (MemoryError, RuntimeError, ImportError) as error:
         if not is_out_of_memory(error):
@@ -233,5 +223,58 @@ def load_detector(
             f"({error_text(error)}); close other programs, "
             f"or choose a smaller `model` or another `runtime`"
         ) from error
-    identity = f"{checksum(model)} {opened.identity}{' outlines' if opened.has_outlines else ''}"
+
+
+def make_detector(
+    card: ModelCard,
+    weights: Weights,
+    *,
+    device: str = "auto",
+    conf: float | None = None,
+    iou: float | None = None,
+    identity: str = "",
+    runtime: str = "auto",
+    precision: str = "auto",
+    outlines: bool = False,
+) -> RetinaNetDetector | ImportedDetector:
+    """Return the detector of a model that has been read; see ``load_detector``.
+
+    Args:
+        card: The model's card.
+        weights: All arrays of the model file, by name.
+        device: See ``load_detector``, as all that follow.
+        conf: Score threshold.
+        iou: Overlap (IoU) of duplicates.
+        identity: Text that changes with the model file.
+        runtime: Library that runs the network.
+        precision: Number format.
+        outlines: Return outlines.
+
+    Raises:
+        InputError: There is no such device, or not for this runtime and precision.
+        MissingDependencyError: The runtime is not installed.
+        ModelFileError: The network cannot be read.
+    """
+    if card.imported is not None:
+        return ImportedDetector(
+            card,
+            weights,
+            conf=conf,
+            iou=iou,
+            identity=identity,
+            runtime=runtime,
+            precision=precision,
+            device=device,
+            outlines=outlines,
+        )
+    has_head = card.network is not None and card.network.outline is not None
+    opened = open_runtime(
+        card,
+        weights,
+        runtime=runtime,
+        precision=precision,
+        device=device,
+        outlines=outlines and has_head,
+    )
+    identity = f"{identity} {opened.identity}{' outlines' if opened.has_outlines else ''}"
     return RetinaNetDetector(opened, conf=conf, iou=iou, identity=identity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,13 +10,27 @@ from geodetect.errors import InputError, ModelFileError, translate_errors
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.base import network_bytes_per_px
-from geodetect.model.runtimes.openvino import CompiledNetwork, pick_precisions
+from geodetect.model.runtimes.openvino import (
+    CompiledNetwork,
+    is_int8_best,
+    no_int8_network,
+    pick_precisions,
+)
 from geodetect.model.runtimes.openvino_library import import_openvino, open_core
-from geodetect.model.runtimes.stored_networks import NETWORK, stored_network
-from geodetect.types import AnyArray, UInt8Array
+from geodetect.model.runtimes.stored_networks import (
+    INT8,
+    NETWORK,
+    network_title,
+    remake_command,
+    stored_network,
+)
+from geodetect.types import AnyArray, BoolArray, UInt8Array
 
-NO_NETWORK = "its network cannot be run; convert it again with `geodetect convert`"
+if TYPE_CHECKING:
+    import openvino
+
 RUNTIMES, DEVICES = ("auto", "openvino"), ("auto", "cpu")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 class ImportedRuntime:
@@ -28,8 +42,10 @@ class ImportedRuntime:
         card: The model's card.
         weights: All arrays of the model file, by name.
         runtime: ``auto`` or ``openvino``.
-        precision: ``fp32``, ``bf16`` or ``fp16``; ``auto``: fp32, as what another costs is not
-            known of these networks. Of YOLOX and NanoDet bf16 moves boxes by half a pixel.
+        precision: ``fp32``, ``bf16``, ``fp16``, or ``int8`` if the file holds an int8-quantized
+            network, whose other layers run in fp32. ``auto``: int8 as for other models, else fp32,
+            as what bf16 costs is not known of these networks: of YOLOX and NanoDet it moves boxes
+            by half a pixel.
         device: ``auto`` or ``cpu``.
 
     Attributes:
@@ -39,7 +55,8 @@ class ImportedRuntime:
         bytes_per_px: Main memory in use while an image is run, in bytes per pixel.
 
     Raises:
-        InputError: The runtime, precision or device is not available.
+        InputError: The runtime, precision or device is not available, or the file holds no
+            int8-quantized network.
         MissingDependencyError: OpenVINO is not installed.
         ModelFileError: OpenVINO cannot read the network.
     """
@@ -56,7 +73,7 @@ class ImportedRuntime:
         choices = {
             "runtime": (runtime, RUNTIMES),
             "device": (device, DEVICES),
-            "precision": (precision, ("auto", "fp32", "bf16", "fp16")),
+            "precision": (precision, PRECISIONS),
         }
         for name, (value, available) in choices.items():
             if value not in available:
@@ -65,14 +82,22 @@ class ImportedRuntime:
                     f"expected {' or '.join(available)}"
                 )
         core = open_core()
-        picked, _ = pick_precisions(core, "fp32" if precision == "auto" else precision)
-        model = _read_network(core, card, weights)
-        with translate_errors(f"model {card.name}: {NO_NETWORK}", ModelFileError):
-            compiled = CompiledNetwork(core, model, picked)
+        if precision == "auto":
+            precision = "int8" if is_int8_best(card, weights) else "fp32"
+        picked, _ = pick_precisions(core, precision)
+        name = INT8 if picked == "int8" else NETWORK
+        network = read_imported_network(core, card, weights, name)
+        float_precision = "fp32" if picked == "int8" else picked
+        with translate_errors(
+            f"model {card.name}: its {network_title(name)} cannot be run; make it again with "
+            f"{remake_command(name)}",
+            ModelFileError,
+        ):
+            compiled = CompiledNetwork(core, network, float_precision)
         self.title = f"OpenVINO {picked} on cpu"
         self.identity = f"{self.title}, {compiled.identity}"
         self.streams = compiled.streams
-        self.bytes_per_px = network_bytes_per_px(None, picked)
+        self.bytes_per_px = network_bytes_per_px(None, float_precision)
         self._compiled = compiled
 
     def run(self, pixels: UInt8Array) -> list[AnyArray]:
@@ -80,18 +105,54 @@ class ImportedRuntime:
         return self._compiled.run(np.ascontiguousarray(pixels)[None])
 
 
-def _read_network(core: Any, card: ModelCard, weights: Weights) -> Any:
-    """Return the network of a model file, an ``openvino.Model``.
+def pad_to_input(card: ModelCard, pixels: UInt8Array, valid: BoolArray) -> UInt8Array:
+    """Return a tile, padded to the input of an imported network: ``uint8[C, H, W]``.
+
+    Args:
+        card: The model's card.
+        pixels: ``uint8[C, h, w]``.
+        valid: ``bool[h, w]`` False where there is no imagery, which is filled as the padding is.
 
     Raises:
+        InputError: The tile is larger than the input.
+    """
+    imported = card.imported
+    assert imported is not None
+    height, width = valid.shape
+    rows, columns = imported.input_px
+    if height > rows or width > columns:
+        raise InputError(
+            f"model {card.name}: a tile of {width} x {height} px, its input is fixed to "
+            f"{columns} x {rows} px; set `tile_size` to {min(rows, columns)} or less"
+        )
+    padded = np.full((len(pixels), rows, columns), imported.fill, np.uint8)
+    padded[:, :height, :width] = np.where(valid, pixels, imported.fill)
+    return padded
+
+
+def read_imported_network(
+    core: openvino.Core, card: ModelCard, weights: Weights, name: str = NETWORK
+) -> openvino.Model:
+    """Return a network of an imported model.
+
+    Args:
+        core: OpenVINO.
+        card: The model's card.
+        weights: All arrays of the model file, by name.
+        name: ``NETWORK`` or ``INT8``.
+
+    Raises:
+        InputError: There is no int8-quantized one.
         ModelFileError: There is none, or OpenVINO cannot read it.
     """
-    entry = stored_network(card, weights, NETWORK)
+    entry = stored_network(card, weights, name)
+    if entry is None and name == INT8:
+        raise no_int8_network(card)
     if entry is None:
         raise ModelFileError(f"model {card.name}: its file holds no network; convert it again")
     with translate_errors(
-        f"model {card.name}: its network cannot be read by OpenVINO "
-        f"{import_openvino().get_version()}; convert it again with `geodetect convert`",
+        f"model {card.name}: its {network_title(name)} cannot be read by OpenVINO "
+        f"{import_openvino().get_version()}; make it again with {remake_command(name)}",
         ModelFileError,
     ):
         return core.read_model(model=entry["model"], weights=entry["weights"])

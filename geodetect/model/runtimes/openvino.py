@@ -78,7 +78,7 @@ class OpenVinoRuntime:
         self.card = card
         self.has_outlines = outlines
         core = open_core()
-        if precision == "auto" and _is_int8_best(card, weights, outlines=outlines):
+        if precision == "auto" and is_int8_best(card, weights, outlines=outlines):
             precision = "int8"
         self.precision, float_precision = pick_precisions(core, precision)
         read = read_int8_network if self.precision == "int8" else read_network
@@ -188,7 +188,7 @@ def _select_outputs(network: openvino.Model, count: int) -> openvino.Model:
     return ov.Model(network.outputs[:count], network.get_parameters(), network.get_friendly_name())
 
 
-def _is_int8_best(card: ModelCard, weights: Weights, *, outlines: bool) -> bool:
+def is_int8_best(card: ModelCard, weights: Weights, *, outlines: bool = False) -> bool:
     """Return True if the int8-quantized network is faster than the full one, and as good."""
     if card.int8 is None or card.int8.loss >= MAX_INT8_LOSS or not holds_network(weights, INT8):
         return False
@@ -247,11 +247,16 @@ def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) ->
     """
     entry = stored_network(card, weights, INT8)
     if entry is None:
-        raise InputError(
-            f"`precision` int8: model {card.name} holds no int8-quantized network; add one with "
-            f"`geodetect quantize`, or choose another `precision`"
-        )
+        raise no_int8_network(card)
     return _read_stored_network(core, card, INT8, entry)
+
+
+def no_int8_network(card: ModelCard) -> InputError:
+    """Return the error that a model holds no int8-quantized network."""
+    return InputError(
+        f"`precision` int8: model {card.name} holds no int8-quantized network; add one with "
+        f"`geodetect quantize`, or choose another `precision`"
+    )
 
 
 def _read_stored_network(
