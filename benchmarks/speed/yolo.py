@@ -10,8 +10,8 @@ programs: GeoDeep, SAHI, Ultralytics and ``predict`` run the same ONNX file, a Y
 to one. Further boxes that lie on objects by more than half are doubled; the rest is elsewhere. SAHI
 reads the file by Ultralytics, and runs with its default merging and with non-maximum suppression.
 Ultralytics has no tiles: a loop passes them, and torchvision's suppression joins their boxes. The
-other programs run the file in fp32, in ONNX Runtime. ``predict`` does so in OpenVINO, unless
-``--precision`` says otherwise.
+other programs run the file in fp32, in ONNX Runtime. ``predict`` does so in OpenVINO, and in bf16;
+and in int8 after ``geodetect quantize`` on another scene, which is not timed.
 
 built-in: the built-in model with its default tiles, and YOLO11n and YOLO26n with random weights on
 tiles of 1,024 px, exported for OpenVINO and run by Ultralytics, on the drawn sample, repeated.
@@ -66,7 +66,8 @@ from geodetect.model.runtimes.openvino_library import open_core
 from tests.helpers.painted_scenes import count_errors
 
 SEED = 1
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "int8")
+CALIBRATION_SEED, CALIBRATION_PX = 2, 2048  # of the scene that the network is quantized on
 TARGETS = {"geodeep": 2.0, "sahi": 3.0, "sahi nms": 3.0}
 ARCHITECTURES = {"yolo11n": "YOLO11n", "yolo26n": "YOLO26n"}
 YOLO_PX, BUILT_IN_TARGET = 1024, 1.5
@@ -79,6 +80,9 @@ def run_programs(
     """Return the runs of every program on the same ONNX file."""
     model = folder / "painted.safetensors"
     geodetect.convert(onnx, model)
+    pixels, _ = paint_objects(CALIBRATION_PX, seed=CALIBRATION_SEED)
+    scene = write_scene(folder / "calibration.tif", pixels)
+    geodetect.quantize(model, scene, model, overwrite=True)
     task: dict[str, Any] = {"raster": str(raster), "conf": CONF, "iou": IOU, "overlap": OVERLAP}
     task |= {"tile_px": INPUT_PX, "onnx": str(onnx), "yolo": str(onnx), "model": str(model)}
     turns = [Turn(name, name, task, python) for name, python in pythons.items()]
@@ -110,7 +114,7 @@ def format_programs(
     titles = {name: f"{TITLES[name]} {runs[name][0].version}" for name in TITLES if name in runs}
     if "sahi" in titles:
         titles["sahi nms"] = f"{titles['sahi']}, non-maximum suppression"
-    titles |= {"fp32": "geodetect", "bf16": "geodetect --precision bf16"}
+    titles |= {name: f"geodetect --precision {name}" for name in PRECISIONS}
     rows = []
     for name, title in titles.items():
         row = {"program": title, "precision": name if name in PRECISIONS else "fp32"}
