@@ -23,7 +23,7 @@ from geodetect.model.checkpoints.initialization import (
     comparable_start,
     initial_model_card,
     initialise,
-    match_head_depth,
+    match_heads,
     select_outline_head,
 )
 from geodetect.model.file import check_target
@@ -173,7 +173,7 @@ def train(
 
             config = network_config(settings.network, backbone=settings.backbone)
             if settings.network == DEFAULT_NETWORK:
-                config = match_head_depth(config, settings.init)
+                config = match_heads(config, settings.init)
             anchors = AnchorShapes.from_config(config)
             data = read_training_data(rasters, labels, settings, anchors=anchors, stack=stack)
             gsd_m = settings.gsd

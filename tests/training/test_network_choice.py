@@ -56,11 +56,12 @@ def test_a_network_by_name_is_trained_and_can_be_used(
     assert len(detector(image, np.ones((1, SIDE, SIDE), bool))[0]) > 0
 
 
-@pytest.mark.parametrize("anchors", ["auto", "default"])
+@pytest.mark.parametrize(("anchors", "groups"), [("auto", 16), ("default", 0)])
 def test_a_model_to_start_from_loses_none_of_its_heads(
-    squares: LabelledScene, tmp_path: Path, anchors: str
+    squares: LabelledScene, tmp_path: Path, anchors: str, groups: int
 ) -> None:
-    longer = network_config("geodetect").model_copy(update={"head_convs": 2})
+    heads = {"head_convs": 2, "head_norm_groups": groups}
+    longer = network_config("geodetect").model_copy(update=heads)
     network, start = RetinaNet(longer, 1), tmp_path / "start.safetensors"
     write_model_file(
         start, ModelCard(name="start", classes=("thing",), network=longer), weights_of(network)

@@ -139,10 +139,11 @@ def comparable_start(network: RetinaNet, init: str, classes: Sequence[str]) -> M
     return card if is_complete and has_classes else None
 
 
-def match_head_depth(config: NetworkConfig, init: str) -> NetworkConfig:
-    """Return the architecture with heads as deep as those of the model that a training starts from.
+def match_heads(config: NetworkConfig, init: str) -> NetworkConfig:
+    """Return the architecture with the heads of the model that a training starts from.
 
-    So none of the model's convolutions is dropped. Without such a model it is returned unchanged.
+    So none of the model's convolutions is dropped: heads are as deep, and those of ``geodetect``
+    have the same norms or none. Without such a model it is returned unchanged.
 
     Raises:
         ModelFileError: The model's card is damaged.
@@ -150,7 +151,10 @@ def match_head_depth(config: NetworkConfig, init: str) -> NetworkConfig:
     card = initial_model_card(init)
     if card is None or card.network is None:
         return config
-    return config.model_copy(update={"head_convs": card.network.head_convs})
+    changes = {"head_convs": card.network.head_convs}
+    if preset_of(config) == preset_of(card.network) == "geodetect":
+        changes["head_norm_groups"] = card.network.head_norm_groups
+    return config.model_copy(update=changes)
 
 
 def select_outline_head(

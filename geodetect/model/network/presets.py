@@ -10,14 +10,8 @@ from geodetect.model.card import NetworkConfig
 
 PAPER_ANCHORS_PX = (32.0, 64.0, 128.0, 256.0, 512.0)  # smallest anchor of the levels P3 to P7
 SIZES_PER_OCTAVE = 3
-SHARED_FIELDS = (  # of networks whose parameters have the same names and shapes
-    "trunk_stages",
-    "fpn_channels",
-    "strides",
-    "head_norm_groups",
-    "coarser_from",
-    "anchor_grid",
-)
+SHARED_FIELDS = ("trunk_stages", "fpn_channels", "strides", "coarser_from", "anchor_grid")
+HEAD_FIELDS = ("head_convs", "head_norm_groups")  # with these, parameters have the same names
 
 
 def _octave_sizes(smallest_px: float) -> tuple[float, ...]:
@@ -98,10 +92,10 @@ def network_config(name: str, *, backbone: str | None = None) -> NetworkConfig:
 def preset_of(config: NetworkConfig) -> str | None:
     """Return the name of the network that has this architecture but for anchors and backbone.
 
-    The heads of ``geodetect`` are as long as those of the model that a training starts from.
+    The heads of ``geodetect`` are those of the model that a training starts from.
     """
     for name, preset in NETWORKS.items():
-        fields = SHARED_FIELDS if name == "geodetect" else (*SHARED_FIELDS, "head_convs")
+        fields = SHARED_FIELDS if name == "geodetect" else (*SHARED_FIELDS, *HEAD_FIELDS)
         if all(getattr(config, field) == getattr(preset, field) for field in fields):
             return name
     return None
