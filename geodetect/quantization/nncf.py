@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Image = tuple[UInt8Array, BoolArray]
 
-# Layers kept in float: they are small, and rounding input and output costs most accuracy
-FLOAT_LAYERS = (
-    r".*network\.trunk\.conv1/.*",
-    r".*network\.(classification|regression)\.output/.*",
-    r".*network\.outline_features\..*",
-)
+OUTLINE_FEATURES = "network.outline_features."  # in names of layers
 PRODUCTS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 
 
@@ -69,53 +64,50 @@ def quantize_network(
         return tuple(exported_inputs(card, pixels, valid).values())
 
     with _silence():
-        if card.imported is None:
-            network = read_network(open_core(), card, weights)
-            in_float = {"patterns": list(FLOAT_LAYERS)}
-        else:
-            network = read_imported_network(open_core(), card, weights)
-            in_float = {"names": outer_layers(network)}
+        read_full = read_network if card.imported is None else read_imported_network
+        network = read_full(open_core(), card, weights)
         quantized = nncf.quantize(
             network,
             nncf.Dataset(samples, read_inputs),
             subset_size=len(samples),
             preset=nncf.QuantizationPreset.MIXED,
-            # no validation: the first layers of other backbones have other names
-            ignored_scope=nncf.IgnoredScope(validate=False, **in_float),
+            # no validation: constants are among them
+            ignored_scope=nncf.IgnoredScope(names=float_layers(network), validate=False),
         )
     return serialize(quantized)
 
 
-def outer_layers(network: openvino.Model) -> list[str]:
-    """Return the names of a network's layers up to its first products, and from its last ones on.
+def float_layers(network: openvino.Model) -> list[str]:
+    """Return the names of the layers that are not quantized.
 
-    Products are convolutions and matrix products; the last ones are those that no other follows. In
-    networks of other programs, boxes are decoded after these.
+    They are small, and rounding what they compute costs most accuracy: those before the first
+    products, which normalise pixels; the last products and those after them, which give scores and
+    boxes; and the features of outlines. Products are convolutions and matrix products.
     """
     nodes = network.get_ordered_ops()
     names = {node.get_friendly_name() for node in nodes}
-    inner = _names_after_products(nodes) & _names_before_products(nodes)
-    return sorted(names - inner)
+    inner = _names_from_products(nodes) & _names_before_products(nodes)
+    return sorted(name for name in names if name not in inner or OUTLINE_FEATURES in name)
 
 
-def _names_after_products(nodes: list[openvino.Node]) -> set[str]:
-    """Return the names of the layers that a product precedes."""
-    after: set[str] = set()
+def _names_from_products(nodes: list[openvino.Node]) -> set[str]:
+    """Return the names of the products, and of the layers that one precedes."""
+    names: set[str] = set()
     for node in nodes:
         sources = [node.input_value(i).get_node() for i in range(node.get_input_size())]
-        if any(_is_product(s) or s.get_friendly_name() in after for s in sources):
-            after.add(node.get_friendly_name())
-    return after
+        if _is_product(node) or any(s.get_friendly_name() in names for s in sources):
+            names.add(node.get_friendly_name())
+    return names
 
 
 def _names_before_products(nodes: list[openvino.Node]) -> set[str]:
     """Return the names of the layers that a product follows."""
-    before: set[str] = set()
+    names: set[str] = set()
     for node in reversed(nodes):
-        if _is_product(node) or node.get_friendly_name() in before:
+        if _is_product(node) or node.get_friendly_name() in names:
             sources = [node.input_value(i).get_node() for i in range(node.get_input_size())]
-            before.update(source.get_friendly_name() for source in sources)
-    return before
+            names.update(source.get_friendly_name() for source in sources)
+    return names
 
 
 def _is_product(node: openvino.Node) -> bool:

@@ -60,7 +60,7 @@ class ModelSettings(RasterSettings):
         "auto",
         description="Number format of the network; auto: int8 where the processor has VNNI or AMX "
         "and the model's card states a loss of less than 0.002 AP, else bf16 or fp16 where the "
-        "device has it in hardware, else fp32, models from ONNX always int8 or fp32; int8: OpenVINO, "
+        "device has it in hardware, else fp32; models from ONNX: int8 or fp32. int8: OpenVINO, "
         "with a model from `geodetect quantize`.",
     )
     batch_size: Count | None = Field(
