@@ -252,7 +252,7 @@ def test_a_network_that_does_not_fit_its_card_is_refused_before_it_is_used(
     [
         ({"runtime": "torch"}, "`runtime` torch: not available for model yolov8, which was"),
         ({"device": "cuda"}, "`device` cuda: not available"),
-        ({"precision": "int8"}, "`precision` int8: not available"),
+        ({"precision": "int8"}, "`precision` int8: model yolov8 holds no int8"),
     ],
 )
 def test_other_runtimes_are_refused(
