@@ -175,7 +175,8 @@ def geodetect(task: Task) -> Program:
     """Return ``geodetect.predict`` with a model file, or the built-in model with its defaults."""
     import rasterio
 
-    import geodetect as program
+    from geodetect import PredictSettings
+    from geodetect import predict as predict_rasters  # geodetect imports by need: now, not later
     from geodetect.detection.detectors.retinanet_detector import load_detector
 
     thresholds = {key: task[key] for key in ("conf", "iou") if key in task}
@@ -189,8 +190,8 @@ def geodetect(task: Task) -> Program:
         )
 
     def predict(detector: Any) -> Predictions:
-        settings = program.PredictSettings(**thresholds, **tiles)
-        table = program.predict(task["raster"], detector, settings=settings)
+        settings = PredictSettings(**thresholds, **tiles)
+        table = predict_rasters(task["raster"], detector, settings=settings)
         with rasterio.open(task["raster"]) as raster:
             to_px = ~raster.transform
         x1, y1, x2, y2 = table.geometry.bounds.to_numpy().T
