@@ -46,7 +46,7 @@ from geodetect.training import learner
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
 
-BATCH_SIZE = 8
+BATCH_SIZE, CHIP_GSD_M = 8, 0.2
 HEADS = ("regression", "outline")  # where an object ends; all else is where there is one
 NMS_IOU = 0.3  # boxes of two pools hardly ever overlap: a higher overlap is one pool twice
 GSD_RANGE_M = (0.15, 0.6)  # benchmarks.accuracy.resolution: F1 of California 0.924 to 0.927
@@ -196,7 +196,7 @@ def train(options: argparse.Namespace) -> None:
         description="Swimming pools on orthophotos of about 0.2 m.",
         licence="Apache-2.0",
         data_source=tuple(sources),
-        gsd=0.2,
+        gsd=CHIP_GSD_M,
         batch_size=BATCH_SIZE,
         init=init,
         **duration,
