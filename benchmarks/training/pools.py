@@ -173,6 +173,7 @@ def train(options: argparse.Namespace) -> None:
     if options.finder is not None:
         init = str(join_heads(init, options.finder, folder / "joined.safetensors"))
         learner.FROZEN = ("trunk", "pyramid", "classification")
+    learner.AVERAGE_DECAY = options.decay
     chip_sampler.SCALE_RANGE = (options.min_scale, chip_sampler.SCALE_RANGE[1])
     natural = folder / "saopaulo"
     datasets = (
@@ -234,6 +235,9 @@ def main() -> None:
     parser.add_argument("--init", default=str(BACKBONE_WEIGHTS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument(
+        "--decay", type=float, default=learner.AVERAGE_DECAY, help="of the moving average"
+    )
     parser.add_argument("--augment", type=float, default=0.7)
     parser.add_argument("--assignment", choices=ASSIGNMENTS, default="overlap")
     parser.add_argument("--keep", choices=("best", "last"), default="best")
