@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Image = tuple[UInt8Array, BoolArray]
 
-OUTLINE_FEATURES = "network.outline_features."  # in names of layers
 PRODUCTS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul")
 
 
@@ -81,13 +80,13 @@ def float_layers(network: openvino.Model) -> list[str]:
     """Return the names of the layers that are not quantized.
 
     They are small, and rounding what they compute costs most accuracy: those before the first
-    products, which normalise pixels; the last products and those after them, which give scores and
-    boxes; and the features of outlines. Products are convolutions and matrix products.
+    products, which normalise pixels; and the last products and those after them, which give scores,
+    boxes and the features of outlines. Products are convolutions and matrix products.
     """
     nodes = network.get_ordered_ops()
     names = {node.get_friendly_name() for node in nodes}
     inner = _names_from_products(nodes) & _names_before_products(nodes)
-    return sorted(name for name in names if name not in inner or OUTLINE_FEATURES in name)
+    return sorted(names - inner)
 
 
 def _names_from_products(nodes: list[openvino.Node]) -> set[str]:
