@@ -79,7 +79,7 @@ def measure_moments(network: RetinaNet, card: ModelCard, folder: Path) -> Moment
         labels = [folder / "cannes.gpkg"]
         data = read_training_data([CANNES], labels, settings, anchors=anchors, stack=stack)
         sampler = ChipSampler(data.train, settings, gsd_m=CHIP_GSD_M)
-        chips = (chip for chip in map(sampler.__getitem__, range(10 * CHIPS)))
+        chips = map(sampler.__getitem__, range(10 * CHIPS))
         whole = (chip for chip in chips if chip.valid.mean() >= LEAST_VALID)
         for chip, _ in zip(whole, range(CHIPS), strict=False):
             pixels, valid = torch.from_numpy(chip.image[None]), torch.from_numpy(chip.valid[None])

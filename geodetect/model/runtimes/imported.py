@@ -10,11 +10,12 @@ from geodetect.errors import InputError, ModelFileError, translate_errors
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.base import network_bytes_per_px
+from geodetect.model.runtimes.cache import Entry
 from geodetect.model.runtimes.openvino import (
     CompiledNetwork,
     is_int8_best,
-    no_int8_network,
     pick_precisions,
+    stored_int8_network,
 )
 from geodetect.model.runtimes.openvino_library import import_openvino, open_core
 from geodetect.model.runtimes.stored_networks import (
@@ -145,9 +146,11 @@ def read_imported_network(
         InputError: There is no int8-quantized one.
         ModelFileError: There is none, or OpenVINO cannot read it.
     """
-    entry = stored_network(card, weights, name)
-    if entry is None and name == INT8:
-        raise no_int8_network(card)
+    entry: Entry | None
+    if name == INT8:
+        entry = stored_int8_network(card, weights)
+    else:
+        entry = stored_network(card, weights, name)
     if entry is None:
         raise ModelFileError(f"model {card.name}: its file holds no network; convert it again")
     with translate_errors(

@@ -245,18 +245,23 @@ def read_int8_network(core: openvino.Core, card: ModelCard, weights: Weights) ->
         InputError: The file holds none.
         ModelFileError: It was made from other parameters, or OpenVINO cannot read it.
     """
+    return _read_stored_network(core, card, INT8, stored_int8_network(card, weights))
+
+
+def stored_int8_network(card: ModelCard, weights: Weights) -> Entry:
+    """Return ``model`` and ``weights`` of the int8-quantized network of a model file.
+
+    Raises:
+        InputError: The file holds none.
+        ModelFileError: It was made from other parameters.
+    """
     entry = stored_network(card, weights, INT8)
     if entry is None:
-        raise no_int8_network(card)
-    return _read_stored_network(core, card, INT8, entry)
-
-
-def no_int8_network(card: ModelCard) -> InputError:
-    """Return the error that a model holds no int8-quantized network."""
-    return InputError(
-        f"`precision` int8: model {card.name} holds no int8-quantized network; add one with "
-        f"`geodetect quantize`, or choose another `precision`"
-    )
+        raise InputError(
+            f"`precision` int8: model {card.name} holds no int8-quantized network; add one with "
+            f"`geodetect quantize`, or choose another `precision`"
+        )
+    return entry
 
 
 def _read_stored_network(
