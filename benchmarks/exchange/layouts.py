@@ -26,7 +26,7 @@ from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import SAMPLE, SHARED
 from benchmarks.harness.tables import save_table
 from benchmarks.peers.programs import add_peers_option
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.types import Float32Array, FloatArray, IntArray, UInt8Array
 from tests.helpers.published_detectors import nanodet_boxes, yolox_boxes
 

@@ -177,7 +177,7 @@ def geodetect(task: Task) -> Program:
 
     from geodetect import PredictSettings
     from geodetect import predict as predict_rasters  # geodetect imports by need: now, not later
-    from geodetect.detection.detectors.retinanet_detector import load_detector
+    from geodetect.detection.detectors.load import load_detector
 
     thresholds = {key: task[key] for key in ("conf", "iou") if key in task}
     tiles = {"tile_size": task["tile_px"], "overlap": task["overlap"]} if "tile_px" in task else {}

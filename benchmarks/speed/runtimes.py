@@ -24,7 +24,8 @@ from benchmarks.harness.tables import machine, save_table
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes
 from geodetect.detection.detectors.imported_detector import ImportedDetector
-from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector, load_detector
+from geodetect.detection.detectors.load import load_detector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.errors import InputError, MissingDependencyError
 
 COMBINATIONS = [

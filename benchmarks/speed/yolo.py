@@ -60,7 +60,7 @@ from benchmarks.peers.programs import (
     run_columns,
     run_in_turns,
 )
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.geo import boxes as box_ops
 from geodetect.model.runtimes.openvino_library import open_core
 from tests.helpers.painted_scenes import count_errors

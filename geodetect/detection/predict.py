@@ -223,7 +223,7 @@ def as_detector(model: PathLike | Detector, settings: PredictSettings) -> Detect
 
 def _load(model: PathLike, settings: PredictSettings) -> Detector:
     # torch is imported only when a network runs
-    from geodetect.detection.detectors.retinanet_detector import load_detector
+    from geodetect.detection.detectors.load import load_detector
 
     return load_detector(
         model,

@@ -15,7 +15,7 @@ import numpy as np
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import match_boxes_at, offset_boxes
 from geodetect.detection.detections import Detections
-from geodetect.detection.detectors.retinanet_detector import make_detector
+from geodetect.detection.detectors.load import make_detector
 from geodetect.detection.plan import GroundPlan
 from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.detection.run.description import RunDescription

@@ -33,7 +33,7 @@ MODULES = (  # of all commands but train and quantize, which import torch
     "geodetect_cli.app",
     "geodetect_cli.commands.predict",
     "geodetect.detection.predict_to_file",
-    "geodetect.detection.detectors.retinanet_detector",
+    "geodetect.detection.detectors.load",
     "geodetect.model.runtimes.openvino",
     "openvino",
     "geodetect.assessment.evaluate.evaluation",

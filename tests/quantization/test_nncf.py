@@ -101,7 +101,7 @@ def test_a_run_in_int8_needs_neither_nncf_nor_pytorch(both: Arrays, tmp_path: Pa
     write_model_file(path, PLAIN, both)
     modules = modules_after(
         "import numpy as np\n"
-        "from geodetect.detection.detectors.retinanet_detector import load_detector\n"
+        "from geodetect.detection.detectors.load import load_detector\n"
         f"detector = load_detector({str(path)!r}, device='cpu', precision='int8')\n"
         "detector(np.zeros((1, 3, 64, 64), np.uint8), np.ones((1, 64, 64), bool))"
     )

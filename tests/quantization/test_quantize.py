@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import geodetect
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.detection.plan_rasters import plan_rasters
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError, OutputError
 from geodetect.hardware.cpu import has_int8_units

@@ -1,7 +1,7 @@
 """Runtime protocol: pixels in, logits and box offsets out.
 
 A runtime only runs the network. Boxes are decoded from its output by the same code for every
-runtime (see ``geodetect.detection.detectors.retinanet_detector``).
+runtime (see ``geodetect.detection.detectors``).
 """
 
 from __future__ import annotations

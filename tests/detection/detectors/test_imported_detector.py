@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import geodetect
 from geodetect.detection.detectors.imported_detector import ImportedDetector
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.detection.sharding.plan_run import plan_to_folder
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Calibration

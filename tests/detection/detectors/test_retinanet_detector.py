@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector, load_detector
+from geodetect.detection.detectors.load import load_detector
+from geodetect.detection.detectors.retinanet_detector import RetinaNetDetector
 from geodetect.errors import GeodetectWarning, ModelFileError
 from geodetect.model.card import Calibration, ModelCard
 from geodetect.model.network.anchors import anchors_of_image

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torchvision.models.detection import RetinaNet
 
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.errors import InputError, ModelFileError, OutputError, SettingError
 from geodetect.model.convert import convert
 from geodetect.model.file import load_card, read_model_file

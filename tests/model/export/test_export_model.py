@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 import geodetect
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.errors import InputError, OutputError
 from geodetect.model.card import Calibration, TrainingRecord
 from geodetect.model.file import read_model_file, write_model_file

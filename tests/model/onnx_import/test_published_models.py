@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 import geodetect
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from tests.conftest import SHARED
 from tests.helpers.published_detectors import SIDE_PX, nanodet_boxes, yolox_boxes
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.convert import convert
 from geodetect.model.file import read_model_file, write_model_file

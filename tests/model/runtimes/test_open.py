@@ -268,6 +268,6 @@ def test_a_precision_that_is_not_there_is_an_input_error_with_those_that_are() -
 
 def test_a_runtime_is_loaded_when_it_is_opened() -> None:
     modules = modules_after(
-        "import geodetect.detection.predict, geodetect.detection.detectors.retinanet_detector"
+        "import geodetect.detection.predict, geodetect.detection.detectors.load"
     )
     assert not modules & {"torch", "torchvision", "openvino", "onnxruntime"}

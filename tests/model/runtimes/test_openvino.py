@@ -15,7 +15,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.errors import InputError, MissingDependencyError, ModelFileError
 from geodetect.hardware.cpu import THREADS_VARIABLE
 from geodetect.io.user_cache import FOLDER_VARIABLE
@@ -225,7 +225,7 @@ def test_a_second_run_needs_no_pytorch_and_reports_nothing_over_the_network(
     load_detector(path, device="cpu")
     modules = modules_after(
         "import numpy as np\n"
-        "from geodetect.detection.detectors.retinanet_detector import load_detector\n"
+        "from geodetect.detection.detectors.load import load_detector\n"
         f"detector = load_detector({str(path)!r}, device='cpu')\n"
         "detector(np.zeros((1, 3, 64, 64), np.uint8), np.ones((1, 64, 64), bool))"
     )
@@ -235,7 +235,7 @@ def test_a_second_run_needs_no_pytorch_and_reports_nothing_over_the_network(
 
 SIGNALLED = """
 import signal, sys
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 first = load_detector(sys.argv[1], device="cpu")
 second = load_detector(sys.argv[1], device="cpu")
 del first

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Int8Record, ModelCard, NetworkConfig, OutlineConfig
 from geodetect.model.file import Weights, read_model_file, write_model_file

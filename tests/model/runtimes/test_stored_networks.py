@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from geodetect.detection.detectors.retinanet_detector import load_detector
+from geodetect.detection.detectors.load import load_detector
 from geodetect.errors import InputError, ModelFileError
 from geodetect.model.card import Int8Record
 from geodetect.model.file import read_model_file, write_model_file
