@@ -31,7 +31,7 @@ class OutlineFeatures(nn.Module):
             _init_for_relu(conv)
 
     def forward(self, stage: Tensor, level: Tensor) -> Tensor:
-        """Return ``float[B, channels, H / 4, W / 4]``.
+        """Return ``float[B, H / 4, W / 4, channels]``: a cell is one piece of memory, see ``pool``.
 
         Args:
             stage: ``float[B, C, H / 4, W / 4]`` features of the backbone.
@@ -40,7 +40,8 @@ class OutlineFeatures(nn.Module):
         coarse = F.interpolate(
             self.coarse(level), size=stage.shape[-2:], mode="bilinear", align_corners=False
         )
-        return torch.as_tensor(self.smooth((self.fine(stage) + coarse).relu()).relu())
+        smooth = self.smooth((self.fine(stage) + coarse).relu()).relu()
+        return torch.as_tensor(smooth.permute(0, 2, 3, 1))
 
 
 class OutlineHead(nn.Module):
@@ -72,7 +73,7 @@ class OutlineHead(nn.Module):
         """Return the logits of the masks, ``float[K, M, M]``.
 
         Args:
-            features: ``float[1, channels, H / 4, W / 4]`` of an image.
+            features: ``float[1, H / 4, W / 4, channels]`` of an image.
             boxes: ``float[K, 4]`` x1, y1, x2, y2 in its pixels, widened by the margin. The mask of
                 a box covers it, row by row from its upper left corner.
         """
@@ -84,25 +85,36 @@ class OutlineHead(nn.Module):
         After He et al. 2017, section 3: bilinear interpolation at ``SAMPLES`` x ``SAMPLES`` points
         of each cell, and their mean; beyond the image, features are those at its edge.
         torchvision's ``roi_align`` is not used: importing it takes seconds, and it is exported to
-        fewer runtimes. Coordinates in bf16 would be off by pixels, so the precision is that of the
-        boxes.
+        fewer runtimes. Nor is ``grid_sample``, which needs the features of each channel together:
+        to reorder those of a whole image takes longer than to read the cells at the boxes.
+        Coordinates in bf16 would be off by pixels, so the precision is that of the boxes.
         """
-        channels, side = features.shape[1], self.config.cells * SAMPLES
+        _, rows, columns, channels = features.shape
+        cells = features.to(boxes.dtype).reshape(-1, channels)
+        side = self.config.cells * SAMPLES
         points = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5) / side
 
-        def place(first: Tensor, last: Tensor, cells: int) -> Tensor:
-            """Return points along one axis of each box, ``float[K, side]``; -1..1 is the image."""
+        def place(first: Tensor, last: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
+            """Return the cells before and after points along one axis, and the latter's weight."""
             along = first[:, None] + (last - first)[:, None] * points
-            return 2 * along / (cells * STRIDE) - 1
+            position = (along / STRIDE - 0.5).clamp(0, length - 1)
+            before = position.floor()
+            after = (before + 1).clamp(max=length - 1)
+            return before.long(), after.long(), position - before
 
-        x = place(boxes[:, 0], boxes[:, 2], features.shape[3])[:, None, :].expand(-1, side, -1)
-        y = place(boxes[:, 1], boxes[:, 3], features.shape[2])[:, :, None].expand(-1, -1, side)
-        grid = torch.stack([x, y], dim=-1).reshape(1, -1, side, 2)
-        sampled = F.grid_sample(
-            features.to(grid.dtype), grid, padding_mode="border", align_corners=False
-        )
-        by_box = sampled.reshape(channels, -1, side, side).transpose(0, 1)
-        return F.avg_pool2d(by_box, SAMPLES)
+        left, right, x_weight = place(boxes[:, 0], boxes[:, 2], columns)
+        above, below, y_weight = place(boxes[:, 1], boxes[:, 3], rows)
+
+        def along_row(row: Tensor) -> Tensor:
+            """Return the features at the points of a row of cells, ``float[K, side, side, C]``."""
+            first = row[:, :, None] * columns
+            at_left, at_right = (
+                F.embedding(first + column[:, None, :], cells) for column in (left, right)
+            )
+            return torch.lerp(at_left, at_right, x_weight[:, None, :, None])
+
+        sampled = torch.lerp(along_row(above), along_row(below), y_weight[:, :, None, None])
+        return F.avg_pool2d(sampled.permute(0, 3, 1, 2), SAMPLES)
 
     def draw(self, pooled: Tensor) -> Tensor:
         """Return the logits of the masks ``float[K, M, M]`` of pooled features."""

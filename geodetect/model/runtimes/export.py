@@ -25,7 +25,7 @@ OPSET = 17  # of ONNX: the oldest with all operators in use
 DYNAMIC_AXES = {
     "pixels": {2: "height", 3: "width"},
     "valid": {1: "height", 2: "width"},
-    "features": {2: "rows", 3: "columns"},
+    "features": {1: "rows", 2: "columns"},
     "boxes": {0: "count"},
 }
 
@@ -99,7 +99,7 @@ def exported_outline_head(
     """
     network = load_network(card, parameters)
     cells = EXAMPLE_PX // STRIDE
-    features = torch.zeros(1, network.outline.config.channels, cells, cells)
+    features = torch.zeros(1, cells, cells, network.outline.config.channels)
     boxes = torch.tensor([[0.0, 0.0, EXAMPLE_PX, EXAMPLE_PX]] * 2)
     return ExportedOutlineHead(network.outline).eval(), {"features": features, "boxes": boxes}
 

@@ -286,12 +286,15 @@ def _read_stored_network(
 
 
 def _check_outputs(network: openvino.Model, card: ModelCard, name: str) -> None:
-    values = [output.get_partial_shape()[2].get_max_length() for output in network.outputs]
+    values = [list(x.get_partial_shape())[-1].get_max_length() for x in network.outputs]
     head = None if card.network is None else card.network.outline
     expected = [len(card.classes), BOX_VALUES]
     if name == OUTLINE and head is not None:
         expected = [head.mask_cells]
-    elif head is not None:
-        values = values[:BOX_OUTPUTS]  # then features, of any size
+    elif head is not None and len(values) > BOX_OUTPUTS:
+        expected.append(head.channels)
     if values != expected:
-        raise ModelFileError(f"model {card.name}: found outputs with {values} values per anchor")
+        raise ModelFileError(
+            f"model {card.name}: found outputs with {values} values on their last axis, expected "
+            f"{expected}"
+        )
