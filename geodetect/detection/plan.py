@@ -29,7 +29,7 @@ SHARD_PX = 2e9  # of the ground that a shard covers by default
 MAX_WIDTH = 3  # in sides of a square shard, of a ground whose shards are complete rows
 BATCH_COLUMNS = 32  # of a batch at most; wide shards begin where batches do
 CACHED_ROWS = 256  # of planned tiles: those of a row of shards
-TILE_RANGE = (0.75, 1.25)  # of input sizes, as multiples of the model's
+TILE_RANGE = (0.75, 1.75)  # of input sizes, as multiples of the model's
 
 
 @dataclass(frozen=True)
