@@ -37,12 +37,14 @@ from benchmarks.harness.datasets import (
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA, ROOT
 from benchmarks.harness.rasters import BLOCKS
+from benchmarks.training.distillation import shorten_heads, student_of
 from benchmarks.training.label_correction import LEAST_SCORE, correct_labels
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks
 from geodetect.model.runtimes.stored_networks import network_parameters
 from geodetect.progress import TqdmProgress
 from geodetect.training import learner
+from geodetect.training import train as training
 from geodetect.training.anchors.assignment import ASSIGNMENTS
 from geodetect.training.data import chip_sampler
 
@@ -173,6 +175,10 @@ def train(options: argparse.Namespace) -> None:
     if options.finder is not None:
         init = str(join_heads(init, options.finder, folder / "joined.safetensors"))
         learner.FROZEN = ("trunk", "pyramid", "classification")
+    if options.head_convs is not None:
+        init = str(shorten_heads(init, options.head_convs, folder / "shortened.safetensors"))
+    if options.teacher is not None:
+        training.Learner = student_of(options.teacher)  # type: ignore[attr-defined]
     learner.AVERAGE_DECAY = options.decay
     chip_sampler.SCALE_RANGE = (options.min_scale, chip_sampler.SCALE_RANGE[1])
     natural = folder / "saopaulo"
@@ -251,6 +257,10 @@ def main() -> None:
         "--finder",
         metavar="MODEL",
         help="train box and outline heads alone; all else is of this model, and stays as it is",
+    )
+    parser.add_argument("--head-convs", type=int, help="shorten the heads of --init to so many")
+    parser.add_argument(
+        "--teacher", metavar="MODEL", help="learn its scores and boxes beside the labels"
     )
     parser.add_argument("--no-turn", action="store_true", help="do not rotate or mirror chips")
     parser.add_argument(

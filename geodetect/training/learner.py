@@ -22,6 +22,7 @@ from geodetect.model.network.loading import normalise
 from geodetect.model.network.retinanet import RetinaNet
 from geodetect.model.runtimes.torch import has_bf16_units
 from geodetect.settings import TrainSettings
+from geodetect.training.anchors.assignment import Target
 from geodetect.training.data.chip_sampler import Chip
 from geodetect.training.distributed import Processes
 from geodetect.training.losses import outline_loss, retinanet_loss
@@ -90,7 +91,7 @@ class Learner:
         self._optimiser = torch.optim.AdamW(self._parameter_groups())
         self._average = AveragedModel(network, multi_avg_fn=_update_average)
         levels = anchors_of_levels(network.config, settings.tile_size, settings.tile_size)
-        self._levels = [torch.from_numpy(anchors).to(self.device) for anchors in levels]
+        self.levels = [torch.from_numpy(anchors).to(self.device) for anchors in levels]
         self._assignment = settings.assignment
         network.train()
 
@@ -128,20 +129,12 @@ class Learner:
         targets = [chip.target.to(self.device) for chip in chips]
         for group in self._optimiser.param_groups:
             group["lr"] = group["peak_lr"] * lr_factor
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bf16):
-            has_head = self.network.config.outline is not None
+        has_head = self.network.config.outline is not None
+        with self.autocast():
             logits, deltas, *features = self.network(images, with_outlines=has_head)
-        class_loss, box_loss = retinanet_loss(
-            logits.float(),
-            deltas.float(),
-            targets,
-            levels=self._levels,
-            assignment=self._assignment,
-            processes=self.processes,
-        )
-        losses = torch.stack([class_loss, box_loss])
+        losses = torch.stack(self.detection_losses(images, logits.float(), deltas.float(), targets))
         if has_head:
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bf16):
+            with self.autocast():
                 mask_loss = outline_loss(
                     self.network.outline, features[0], targets, processes=self.processes
                 )
@@ -161,6 +154,30 @@ class Learner:
         self._average.update_parameters(self.network)
         self.steps += 1
         return Losses(*losses.tolist())
+
+    def detection_losses(
+        self, images: Tensor, logits: Tensor, deltas: Tensor, targets: list[Target]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the class loss and the box loss of a batch, see ``retinanet_loss``.
+
+        Args:
+            images: ``float32[B, C, S, S]`` normalised chips.
+            logits: ``float32[B, N, classes]`` of the network.
+            deltas: ``float32[B, N, 4]``.
+            targets: Ground truth of each chip.
+        """
+        return retinanet_loss(
+            logits,
+            deltas,
+            targets,
+            levels=self.levels,
+            assignment=self._assignment,
+            processes=self.processes,
+        )
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which networks are run: in bf16, if that is the precision."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._in_bf16)
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on, for a checkpoint."""

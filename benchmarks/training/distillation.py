@@ -1,0 +1,104 @@
+"""Training on the labels and on what another model detects in the same chips (Hinton et al. 2015).
+
+``benchmarks.training.pools --head-convs 1 --teacher MODEL`` gives a model shorter heads. They learn
+from the scores and boxes of the model with the longer ones, at every anchor and not just at those
+of objects, so that little training makes them as good.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torchvision.ops import generalized_box_iou_loss
+
+from geodetect.model.file import read_model_file, write_model_file
+from geodetect.model.network.anchors_torch import decode
+from geodetect.model.network.loading import load_network
+from geodetect.model.network.retinanet import RetinaNet
+from geodetect.model.runtimes.conversion import add_networks
+from geodetect.model.runtimes.stored_networks import network_parameters
+from geodetect.training.anchors.assignment import Target, flatten_levels
+from geodetect.training.learner import Learner
+from geodetect.training.losses import BOX_WEIGHT, FOCAL_GAMMA
+
+LABEL_WEIGHT = 0.5  # of the class loss of labels, beside that of the teacher's scores
+TEACHER_BOX_WEIGHT = 0.5 * BOX_WEIGHT
+NEW = ("classification.output.weight", "regression.output")  # of shortened heads
+LEAST_SCORE = 0.2  # of the teacher, from which its box counts
+
+
+def student_of(model: str) -> type[Learner]:
+    """Return the learner of a network that a model teaches, for trainings in one process."""
+    card, arrays = read_model_file(model)
+    teacher = load_network(card, network_parameters(arrays))
+    teacher.eval().to(memory_format=torch.channels_last)
+
+    class Student(Learner):
+        """Network in training that learns from labels and from a teacher."""
+
+        def detection_losses(
+            self, images: Tensor, logits: Tensor, deltas: Tensor, targets: list[Target]
+        ) -> tuple[Tensor, Tensor]:
+            """See ``Learner``."""
+            class_loss, box_loss = super().detection_losses(images, logits, deltas, targets)
+            with torch.no_grad(), self.autocast():
+                scores, boxes = (output.float() for output in teacher.to(self.device)(images))
+            anchors = flatten_levels(self.levels)
+            by_scores, by_boxes = distillation_losses(logits, deltas, scores, boxes, anchors)
+            return LABEL_WEIGHT * class_loss + by_scores, box_loss + by_boxes
+
+    return Student
+
+
+def distillation_losses(
+    logits: Tensor, deltas: Tensor, teacher_logits: Tensor, teacher_deltas: Tensor, anchors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the losses of scores and of boxes against those of a teacher.
+
+    The first is the quality focal loss (Li et al. 2020, "Generalized Focal Loss"), per unit of the
+    teacher's scores; the second is the GIoU loss of its boxes, weighted by their scores.
+
+    Args:
+        logits: ``float32[B, N, classes]``.
+        deltas: ``float32[B, N, 4]``.
+        teacher_logits: ``float32[B, N, classes]``.
+        teacher_deltas: ``float32[B, N, 4]``.
+        anchors: ``float32[N, 4]``.
+    """
+    scores = teacher_logits.sigmoid()
+    errors = (scores - logits.sigmoid()).abs() ** FOCAL_GAMMA
+    entropy = binary_cross_entropy_with_logits(logits, scores, reduction="none")
+    total = scores[scores > LEAST_SCORE].sum().clamp(min=1)
+    best = scores.amax(dim=-1)
+    rows = best > LEAST_SCORE
+    of_rows = anchors.expand(len(logits), -1, -1)[rows]
+    boxes, expected = decode(deltas[rows], of_rows), decode(teacher_deltas[rows], of_rows)
+    losses = generalized_box_iou_loss(boxes, expected, reduction="none") * best[rows]
+    by_boxes = losses.sum() / best[rows].sum().clamp(min=1)
+    return (entropy * errors).sum() / total, TEACHER_BOX_WEIGHT * by_boxes
+
+
+def shorten_heads(model: str, convolutions: int, output: Path) -> Path:
+    """Write a model with the first convolutions of its heads and new outputs; return its path."""
+    card, arrays = read_model_file(model)
+    if card.network is None:
+        raise ValueError(f"model {card.name}: its card describes no network")
+    config = card.network.model_copy(update={"head_convs": convolutions})
+    torch.manual_seed(0)
+    trained = network_parameters(arrays)
+    weights = {
+        name: trained[name] if _stays(name, trained) else value.numpy().astype(np.float16)
+        for name, value in RetinaNet(config, len(card.classes)).state_dict().items()
+    }
+    changes = {"network": config, "int8": None, "calibration": None, "area_error": None}
+    card = card.model_copy(update=changes)
+    write_model_file(output, card, add_networks(card, weights))
+    return output
+
+
+def _stays(name: str, trained: dict[str, np.ndarray]) -> bool:
+    return name in trained and not name.startswith(NEW)
