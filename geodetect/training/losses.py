@@ -82,7 +82,7 @@ def outline_loss(
 
     Args:
         head: The outline head.
-        features: ``float[B, H / 4, W / 4, channels]``.
+        features: ``float[B, H / 4, W / 4 * channels]``.
         targets: Ground truth of each chip.
         processes: Processes that share the batch; masks are counted in all of them.
 

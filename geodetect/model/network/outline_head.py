@@ -31,7 +31,7 @@ class OutlineFeatures(nn.Module):
             _init_for_relu(conv)
 
     def forward(self, stage: Tensor, level: Tensor) -> Tensor:
-        """Return ``float[B, H / 4, W / 4, channels]``: a cell is one piece of memory, see ``pool``.
+        """Return ``float[B, H / 4, W / 4 * channels]``: row by row, the channels of each cell.
 
         Args:
             stage: ``float[B, C, H / 4, W / 4]`` features of the backbone.
@@ -41,7 +41,7 @@ class OutlineFeatures(nn.Module):
             self.coarse(level), size=stage.shape[-2:], mode="bilinear", align_corners=False
         )
         smooth = self.smooth((self.fine(stage) + coarse).relu()).relu()
-        return torch.as_tensor(smooth.permute(0, 2, 3, 1))
+        return torch.as_tensor(smooth.permute(0, 2, 3, 1).flatten(2))
 
 
 class OutlineHead(nn.Module):
@@ -73,7 +73,7 @@ class OutlineHead(nn.Module):
         """Return the logits of the masks, ``float[K, M, M]``.
 
         Args:
-            features: ``float[1, H / 4, W / 4, channels]`` of an image.
+            features: ``float[1, H / 4, W / 4 * channels]`` of an image.
             boxes: ``float[K, 4]`` x1, y1, x2, y2 in its pixels, widened by the margin. The mask of
                 a box covers it, row by row from its upper left corner.
         """
@@ -89,7 +89,8 @@ class OutlineHead(nn.Module):
         to reorder those of a whole image takes longer than to read the cells at the boxes.
         Coordinates in bf16 would be off by pixels, so the precision is that of the boxes.
         """
-        _, rows, columns, channels = features.shape
+        channels = self.config.channels
+        rows, columns = features.shape[1], features.shape[2] // channels
         cells = features.to(boxes.dtype).reshape(-1, channels)
         side = self.config.cells * SAMPLES
         points = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5) / side

@@ -162,7 +162,7 @@ class RetinaNet(nn.Module):
         Returns:
             Logits ``float[B, N, classes]`` and offsets ``float[B, N, 4]``, in the order of
             ``anchors_of_image``; then the features of ``outline``,
-            ``float[B, H / 4, W / 4, channels]``.
+            ``float[B, H / 4, W / 4 * channels]``.
         """
         features = self.backbone(images)
         has_head = self.config.outline is not None

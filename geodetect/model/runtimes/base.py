@@ -23,7 +23,7 @@ class NetworkOutput(NamedTuple):
         deltas: ``float32[B, N, 4]`` box offsets.
         size: Height and width of the network's input (see ``padded_size``), which its anchors are
             laid on.
-        features: ``float32[B, H / 4, W / 4, C]`` features of the outline head; None: the runtime
+        features: ``float32[B, H / 4, W / 4 * C]`` of the outline head; None: the runtime
             was opened without it.
     """
 
@@ -75,7 +75,7 @@ class Runtime(Protocol):
         """Run the outline head on boxes of one image.
 
         Args:
-            features: ``float32[H / 4, W / 4, C]``.
+            features: ``float32[H / 4, W / 4 * C]``.
             boxes: ``float32[K, 4]`` in pixels of the network's input, widened by the margin.
 
         Returns:

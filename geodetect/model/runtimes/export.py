@@ -99,7 +99,7 @@ def exported_outline_head(
     """
     network = load_network(card, parameters)
     cells = EXAMPLE_PX // STRIDE
-    features = torch.zeros(1, cells, cells, network.outline.config.channels)
+    features = torch.zeros(1, cells, cells * network.outline.config.channels)
     boxes = torch.tensor([[0.0, 0.0, EXAMPLE_PX, EXAMPLE_PX]] * 2)
     return ExportedOutlineHead(network.outline).eval(), {"features": features, "boxes": boxes}
 

@@ -37,8 +37,6 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 class ImportedRuntime:
     """Network that a model file holds in OpenVINO's form, run image by image.
 
-    A first image is to be run before there are threads, see ``CompiledNetwork``.
-
     Args:
         card: The model's card.
         weights: All arrays of the model file, by name.
@@ -95,6 +93,7 @@ class ImportedRuntime:
             ModelFileError,
         ):
             compiled = CompiledNetwork(core, network, float_precision)
+            compiled.compile_for(None)
         self.title = f"OpenVINO {picked} on cpu"
         self.identity = f"{self.title}, {compiled.identity}"
         self.streams = compiled.streams

@@ -29,7 +29,7 @@ def targets_and_features(
 ) -> tuple[Target, torch.Tensor]:
     """An outline, and its picture at stride 4 as features."""
     image = torch.from_numpy(rasterize([shape], (SIDE, SIDE), dtype=np.uint8)).float()
-    features = avg_pool2d(image[None], 4)[..., None].repeat(1, 1, 1, config.channels)
+    features = avg_pool2d(image[None], 4).repeat_interleave(config.channels, dim=2)
     boxes = np.array([shape.bounds])
     frame = np.array([0.0, 0, SIDE, SIDE])
     rng = np.random.default_rng(seed)
@@ -64,10 +64,10 @@ def test_it_learns_to_draw_what_its_features_show() -> None:
 
 def test_its_features_of_boxes_are_those_of_roi_align() -> None:
     head = OutlineHead(OutlineConfig(channels=4))
-    features = torch.rand(1, 32, 48, 4)
+    features = torch.rand(1, 32, 48 * 4)
     boxes = torch.tensor([[20.0, 20, 60, 60], [8.5, 70, 150, 120.5], [100, 4, 110, 9]])
     expected = roi_align(
-        features.permute(0, 3, 1, 2).contiguous(),
+        features.reshape(1, 32, 48, 4).permute(0, 3, 1, 2).contiguous(),
         [boxes],
         head.config.cells,
         spatial_scale=1 / 4,
@@ -93,7 +93,7 @@ def test_masks_of_several_chips_have_the_loss_of_each() -> None:
 
 def test_without_masks_its_loss_and_its_gradients_are_zero() -> None:
     head = OutlineHead(OutlineConfig(channels=4))
-    features = torch.rand(1, 16, 16, 4, requires_grad=True)
+    features = torch.rand(1, 16, 16 * 4, requires_grad=True)
     empty = torch.empty(0, 4)
     target = Target(empty, torch.empty(0).long(), empty, MaskTarget.empty())
     loss = outline_loss(head, features, [target])
@@ -116,4 +116,4 @@ def test_boxes_and_scores_do_not_depend_on_it(size: tuple[int, int]) -> None:
         logits, deltas, features = network(images, with_outlines=True)
     assert torch.equal(logits, expected[0])
     assert torch.equal(deltas, expected[1])
-    assert features.shape == (2, size[0] // 4, size[1] // 4, 32)
+    assert features.shape == (2, size[0] // 4, size[1] // 4 * 32)

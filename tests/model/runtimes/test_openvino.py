@@ -8,6 +8,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from geodetect.hardware.cpu import THREADS_VARIABLE
 from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.card import ModelCard
 from geodetect.model.file import read_model_file
+from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.runtimes import openvino as openvino_module
-from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
+from geodetect.model.runtimes.openvino import CAPABILITIES, MAX_FIXED_SHAPES, OpenVinoRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.program import ROOT, modules_after, program_environment
 from tests.helpers.square_scenes import grid_corners, squares_image
@@ -132,15 +134,40 @@ def test_several_threads_may_use_it_at_once(openvino_runtime: OpenVinoRuntime) -
 
 def test_one_thread_alone_runs_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO's Python module hangs now and then when two threads are the first to call it."""
-    run, threads = OpenVinoRuntime._run, list[str]()
+    import openvino
 
-    def run_and_record(self: OpenVinoRuntime, *image: NDArray[np.generic]) -> object:
+    infer, threads = openvino.InferRequest.infer, list[str]()
+
+    def infer_and_record(self: openvino.InferRequest, *args: Any, **options: Any) -> object:
         threads.append(threading.current_thread().name)
-        return run(self, *image)
+        return infer(self, *args, **options)
 
-    monkeypatch.setattr(OpenVinoRuntime, "_run", run_and_record)
+    monkeypatch.setattr(openvino.InferRequest, "infer", infer_and_record)
     open_openvino()
     assert threads == [threading.current_thread().name]
+
+
+def test_a_square_image_has_the_same_result_whatever_was_run_before(
+    openvino_runtime: OpenVinoRuntime,
+) -> None:
+    """The networks compiled for a size are few, and others make room for them."""
+    images = [noise(1, 3, side, side) for side in (16, 24, 32, 40, 24, 16)]
+    first = [openvino_runtime.forward(image, partly_valid(image))[0] for image in images]
+    for image, logits in reversed(list(zip(images, first, strict=True))):
+        again = openvino_runtime.forward(image, partly_valid(image))[0]
+        np.testing.assert_array_equal(again, logits)
+    assert len(openvino_runtime._network._requests) <= MAX_FIXED_SHAPES + 1
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (24, 40)])
+def test_fixed_and_any_shapes_give_the_same(
+    openvino_runtime: OpenVinoRuntime, shape: tuple[int, int]
+) -> None:
+    pixels = noise(1, 3, *shape)[0]
+    inputs = exported_inputs(CARD, pixels, np.ones(shape, bool)).values()
+    run = openvino_runtime._network.run
+    for fixed, free in zip(run(*inputs, is_shape_fixed=True), run(*inputs), strict=True):
+        np.testing.assert_allclose(fixed, free, rtol=1e-5, atol=1e-4)
 
 
 def test_pixels_outside_the_imagery_change_nothing(openvino_runtime: OpenVinoRuntime) -> None:

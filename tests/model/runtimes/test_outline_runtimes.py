@@ -60,7 +60,7 @@ def test_masks_are_those_of_pytorch(model: tuple[ModelCard, Weights], runtime: s
     ours, theirs = opened.forward(*image()), expected.forward(*image())
     assert ours.features is not None
     assert theirs.features is not None
-    assert ours.features.shape == theirs.features.shape == (1, SIDE // 4, SIDE // 4, 8)
+    assert ours.features.shape == theirs.features.shape == (1, SIDE // 4, SIDE // 4 * 8)
     np.testing.assert_allclose(ours.features, theirs.features, atol=1e-3, rtol=1e-3)
     masks = opened.draw_masks(ours.features[0], BOXES)
     assert masks.shape == (3, 28, 28)
@@ -72,8 +72,8 @@ def test_masks_are_those_of_pytorch(model: tuple[ModelCard, Weights], runtime: s
 def test_half_precision_does_not_move_outlines(
     model: tuple[ModelCard, Weights], runtime: str
 ) -> None:
-    features = np.zeros((256, 256, 8), np.float32)  # of an image of 1024 px
-    features[:, 250:] = 1
+    features = np.zeros((256, 256 * 8), np.float32)  # of an image of 1024 px
+    features[:, 250 * 8 :] = 1
     boxes = np.array([[980, 900, 1019, 941]], np.float32)
     expected = open_runtime(*model, runtime="torch", precision="fp32", device="cpu", outlines=True)
     try:
