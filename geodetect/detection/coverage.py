@@ -34,7 +34,7 @@ OUTSIDE = "outside the area of interest"
 NOT_READ = "not read"
 STATUSES = frozenset({SEARCHED, NO_IMAGERY, BLANK, OUTSIDE, NOT_READ})
 
-CELLS_PER_TILE = 16
+CELLS_PER_TILE, MAX_TILE_PX = 16, 1024  # larger tiles count as tiles of this size
 MIN_IMAGERY = 0.5  # smallest fraction of valid pixels of a cell with imagery
 MIN_BLANK_TILES, MIN_BLANK_PX = 0.5, 256  # sides of constant squares: larger than white roofs
 _EMPTY, _IMAGERY, _CONSTANT, _UNREAD, _UNKNOWN = 0, 1, 2, 3, UNKNOWN
@@ -99,16 +99,16 @@ class RasterCoverage:
 class ImageryMask:
     """Coarse mask of the imagery of a ground, filled tile by tile.
 
-    Its cells are squares with a 16th of the side of a tile. They hold no imagery, imagery, imagery
-    of a constant value, or could not be read. Squares of half a tile and 256 px of a constant
-    value are blank: a lost mask, not ground.
+    Its cells are squares with a 16th of the side of a tile, at most 64 px. They hold no imagery,
+    imagery, imagery of a constant value, or could not be read. Squares of half a tile and 256 px,
+    at most 512 px, of a constant value are blank: a lost mask, not ground.
 
     Args:
         scheme: Tiles of the ground.
     """
 
     def __init__(self, scheme: TileScheme) -> None:
-        tile_px = min(scheme.tile_px, max(scheme.width, scheme.height))
+        tile_px = min(scheme.tile_px, MAX_TILE_PX, max(scheme.width, scheme.height))
         self.cell_px = max(1, tile_px // CELLS_PER_TILE)
         # edges of the cells along each axis; the last cell may be smaller
         self._edges_x = np.append(np.arange(0, scheme.width, self.cell_px), scheme.width)
@@ -284,7 +284,7 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -
         - ``gsd_m``, ``working_gsd_m`` float64: true size of the pixels of the raster and of its
           working grid
         - ``geometry``: polygon or multipolygon. Borders between imagery and nodata are exact to a
-          16th of a tile, all other borders are exact.
+          16th of a tile (at most 64 px), all other borders are exact.
 
     Raises:
         GeoreferenceError: Some rasters have a CRS and others none.
