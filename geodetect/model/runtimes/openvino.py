@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 Shapes = tuple[tuple[int, ...], ...]  # of the inputs of a network
 
-MAX_FIXED_SHAPES = 2  # shapes of images that a network is kept compiled for
+MAX_FIXED_SHAPES = 2  # sizes of images, those last used, that a network is kept compiled for
 MAX_STREAMS = 16  # each holds the features of a tile: 50 MB for the built-in model in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
 CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
@@ -189,12 +189,14 @@ class CompiledNetwork:
             shapes: Of the inputs; None: those of the network, which may be any.
         """
         with self._lock:
-            if shapes not in self._requests:
-                fixed = [key for key in self._requests if key is not None]
-                if shapes is not None and len(fixed) == MAX_FIXED_SHAPES:
-                    del self._requests[fixed[0]]
-                self._requests[shapes] = self._compile(shapes)
-            return self._requests[shapes]
+            requests = self._requests.pop(shapes, None)
+            if requests is None:
+                requests = self._compile(shapes)
+            self._requests[shapes] = requests  # the last one now
+            fixed = [key for key in self._requests if key is not None]
+            if len(fixed) > MAX_FIXED_SHAPES:
+                del self._requests[fixed[0]]
+            return requests
 
     def _compile(self, shapes: Shapes | None) -> SimpleQueue[Any]:
         network = self._network
@@ -356,6 +358,7 @@ def _check_outputs(network: openvino.Model, card: ModelCard, name: str) -> None:
     ):
         sizes = " and ".join(str(output.get_partial_shape()) for output in network.outputs)
         raise ModelFileError(
-            f"model {card.name}: found outputs of shape {sizes}, expected {AXES} axes, the last of "
-            f"{' and '.join(map(str, expected))} values"
+            f"model {card.name}: its {network_title(name)} has outputs of shape {sizes}, expected "
+            f"{AXES} axes, the last of {' and '.join(map(str, expected))} values; make it again "
+            f"with {remake_command(name)}"
         )
