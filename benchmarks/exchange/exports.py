@@ -30,6 +30,7 @@ MIN_SCORE = 1e-4
 ALL = 100_000  # boxes
 HEAD_STD = 0.15  # of the weights of last layers
 HEAD_BIAS = (-5.0, -2.0)  # of logits
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FIXED_SIZE = {"min_size": SIDE_PX, "max_size": SIDE_PX}  # torchvision enlarges pictures to 800 px
 
 Found = dict[str, Any]  # boxes [N, 4] x1, y1, x2, y2 or [N, 4, 2] corners in pixels; scores; labels
@@ -147,6 +148,25 @@ def transformers(file: Path, picture: torch.Tensor, architecture: str) -> Found:
     return found
 
 
+def rf_detr(file: Path, picture: torch.Tensor) -> Found:
+    """Export and decode by RF-DETR, whose last class stands for no object."""
+    from rfdetr import RFDETRNano
+
+    program = RFDETRNano(pretrain_weights=None, num_classes=CLASSES)
+    for name, parameter in program.model.model.named_parameters():
+        if "class_embed" in name:
+            parameter.data.normal_(0, HEAD_STD)
+    size = {"shape": (SIDE_PX, SIDE_PX), "opset_version": OPSET}
+    Path(program.export(output_dir=str(file.parent / file.stem), **size)).replace(file)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    boxes, logits = run_onnx(file, (picture - mean) / std)
+    (found,) = program.model.postprocess(
+        {"pred_logits": logits, "pred_boxes": boxes}, torch.tensor([[SIDE_PX, SIDE_PX]])
+    )
+    is_object = found["labels"] < CLASSES
+    return {key: found[key][is_object] for key in ("boxes", "scores", "labels")}
+
+
 # Ultralytics exports its networks without NMS as such if `nms` is stated to be false
 EXPORTS: dict[str, tuple[str, Callable[..., Found], dict[str, Any]]] = {  # package, function
     "yolov5n": ("yolov5", yolov5, {}),
@@ -160,6 +180,7 @@ EXPORTS: dict[str, tuple[str, Callable[..., Found], dict[str, Any]]] = {  # pack
     "rtdetr-resnet50": ("ultralytics", ultralytics_rtdetr, {}),
     "rtdetr": ("transformers", transformers, {"architecture": "RTDetr"}),
     "dfine": ("transformers", transformers, {"architecture": "DFine"}),
+    "rfdetr-nano": ("rfdetr", rf_detr, {}),
     "retinanet": (
         "torchvision",
         torchvision,

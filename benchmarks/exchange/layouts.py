@@ -49,6 +49,7 @@ PROGRAMS = {
     "rtdetr-resnet50": None,
     "rtdetr": CLASSES,
     "dfine": CLASSES,
+    "rfdetr-nano": CLASSES,
     "retinanet": CLASSES,
     "fcos": CLASSES,
     "ssdlite": CLASSES,
