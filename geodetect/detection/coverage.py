@@ -34,9 +34,10 @@ OUTSIDE = "outside the area of interest"
 NOT_READ = "not read"
 STATUSES = frozenset({SEARCHED, NO_IMAGERY, BLANK, OUTSIDE, NOT_READ})
 
-CELLS_PER_TILE, MAX_TILE_PX = 16, 1024  # larger tiles count as tiles of this size
+CELLS_PER_TILE, MAX_CELL_PX = 28, 64
 MIN_IMAGERY = 0.5  # smallest fraction of valid pixels of a cell with imagery
-MIN_BLANK_TILES, MIN_BLANK_PX = 0.5, 256  # sides of constant squares: larger than white roofs
+# sides of constant squares: larger than white roofs
+MIN_BLANK_TILES, MIN_BLANK_PX, MAX_BLANK_PX = 0.5, 256, 512
 _EMPTY, _IMAGERY, _CONSTANT, _UNREAD, _UNKNOWN = 0, 1, 2, 3, UNKNOWN
 _STATUS_VALUES = {
     SEARCHED: _IMAGERY,
@@ -99,7 +100,7 @@ class RasterCoverage:
 class ImageryMask:
     """Coarse mask of the imagery of a ground, filled tile by tile.
 
-    Its cells are squares with a 16th of the side of a tile, at most 64 px. They hold no imagery,
+    Its cells are squares with a 28th of the side of a tile, at most 64 px. They hold no imagery,
     imagery, imagery of a constant value, or could not be read. Squares of half a tile and 256 px,
     at most 512 px, of a constant value are blank: a lost mask, not ground.
 
@@ -108,14 +109,14 @@ class ImageryMask:
     """
 
     def __init__(self, scheme: TileScheme) -> None:
-        tile_px = min(scheme.tile_px, MAX_TILE_PX, max(scheme.width, scheme.height))
-        self.cell_px = max(1, tile_px // CELLS_PER_TILE)
+        tile_px = min(scheme.tile_px, max(scheme.width, scheme.height))
+        self.cell_px = max(1, min(tile_px // CELLS_PER_TILE, MAX_CELL_PX))
         # edges of the cells along each axis; the last cell may be smaller
         self._edges_x = np.append(np.arange(0, scheme.width, self.cell_px), scheme.width)
         self._edges_y = np.append(np.arange(0, scheme.height, self.cell_px), scheme.height)
         self._rows_of_tiles = scheme.rows
         self._cells = CellRows((len(self._edges_y) - 1, len(self._edges_x) - 1))
-        blank_px = max(MIN_BLANK_PX, tile_px * MIN_BLANK_TILES)
+        blank_px = max(MIN_BLANK_PX, min(tile_px * MIN_BLANK_TILES, MAX_BLANK_PX))
         self._blank_cells = max(1, math.floor(blank_px / self.cell_px))
 
     def cell_states(self, tile: Tile, pixels: Pixels | None) -> UInt8Array:
@@ -284,7 +285,7 @@ def coverage_table(coverage: Sequence[RasterCoverage], crs: CRS | None = None) -
         - ``gsd_m``, ``working_gsd_m`` float64: true size of the pixels of the raster and of its
           working grid
         - ``geometry``: polygon or multipolygon. Borders between imagery and nodata are exact to a
-          16th of a tile (at most 64 px), all other borders are exact.
+          28th of a tile (at most 64 px), all other borders are exact.
 
     Raises:
         GeoreferenceError: Some rasters have a CRS and others none.

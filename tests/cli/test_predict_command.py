@@ -172,7 +172,7 @@ def test_verbose_names_the_rasters(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(scene: Scene, tmp_path: Path) -> None:
-    result = predict(scene, "-o", tmp_path / "out.gpkg", "--dry-run")
+    result = predict(scene, "-o", tmp_path / "out.gpkg", "--dry-run", "--tile-size", 128)
     assert result.exit_code == 0
     for word in ("Tiles", "4 to search", "Ground", "skipped", "Time", "Memory", "ratio 1.00"):
         assert word in result.stdout

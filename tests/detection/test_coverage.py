@@ -292,7 +292,7 @@ def test_coverage_in_bands_is_that_of_the_whole(
 def test_the_cells_of_a_country_take_memory_only_where_tiles_are() -> None:
     scheme = TileScheme(5_000_000, 5_000_000, 1024, 64)
     cells = ImageryMask(scheme)
-    assert cells.cell_px == 64
+    assert cells.cell_px == 36
     for row in (0, 3000, len(scheme.rows) - 1):
         cells.close_above(row)
         tile = scheme.tile(row, row)

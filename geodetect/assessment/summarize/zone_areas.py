@@ -17,7 +17,7 @@ from geodetect.progress import phase
 from geodetect.types import FloatArray, ObjectArray
 
 ALL, PART, NONE, ASSUMED = "all", "part", "none", "assumed"
-NEARLY_ALL = 0.995  # fraction of a zone; cells of the coverage are a 16th of a tile
+NEARLY_ALL = 0.995  # fraction of a zone; cells of the coverage are a 28th of a tile
 MIN_OVERLAP = 1e-6  # fraction of the smaller zone from which on two zones overlap
 M2_PER_KM2 = 1e6
 
