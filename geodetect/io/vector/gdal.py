@@ -58,6 +58,9 @@ CREATE TABLE IF NOT EXISTS layer_styles (
 # tables that belong to the format, or to an index
 _FORMAT_TABLES = ("gpkg_", "gpkgext_", "rtree_", "sqlite_")
 _SQLITE_MAGIC = b"SQLite format 3\0"
+# offsets of the number of changes, and of the change that other fields of the header are valid for,
+# after "Database File Format" of SQLite: file change counter, version-valid-for number
+_CHANGE_COUNTERS = (24, 92)
 _STYLE_AUTHOR = "geodetect"  # begins the description of our styles
 
 
@@ -148,8 +151,17 @@ def write_layer(
     if failures:  # GDAL passes on only the text of an error in a chunk
         raise failures[0]
     if driver == "GPKG":
-        with closing(sqlite3.connect(target)) as database, database:
-            database.execute("UPDATE gpkg_contents SET last_change = ?", (FIXED_TIMESTAMP,))
+        _forget_when_written(target)
+
+
+def _forget_when_written(path: Path) -> None:
+    """Give a GeoPackage fixed times, and a fixed number of changes, which GDAL's threads vary."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE gpkg_contents SET last_change = ?", (FIXED_TIMESTAMP,))
+    with path.open("r+b") as file:
+        for offset in _CHANGE_COUNTERS:
+            file.seek(offset)
+            file.write(struct.pack(">I", 1))
 
 
 @contextmanager
