@@ -16,6 +16,8 @@ LEAST_ALIGNED = 0.75  # fraction of the length of edges with one of them
 LEAST_IOU = 0.85  # of an outline and the one with right angles
 FEWEST_EDGES = 4
 SIMPLIFIED = (0.5, 1.0)  # of the tolerance; short and wavering rings show their edges at the second
+CHORD, POINT_SPACING = 4.0, 0.25  # of chords that tell the direction, in tolerances
+FEWEST_POINTS = 16
 X, Y = 0, 1  # an edge at x = position, or at y = position
 
 
@@ -37,12 +39,12 @@ class _Edge:
 def square_outlines(outlines: ObjectArray, tolerance: float) -> ObjectArray:
     """Give outlines right angles where most of their edges have two directions at right angles.
 
-    The direction is that of the long edges. Edges along it are moved onto their mean, and those of
+    The direction is that of the long sides. Edges along it are moved onto their mean, and those of
     other directions, such as rounded corners, give way to corners. Other outlines stay as they are.
 
     Args:
         outlines: ``object[N]`` valid polygons and multipolygons; None for rows without one.
-        tolerance: Size of details that are left out, in their unit.
+        tolerance: Size of details that are left out, in their unit; above 0.
 
     Returns:
         ``object[N]`` valid polygons and multipolygons.
@@ -58,7 +60,7 @@ def square_outlines(outlines: ObjectArray, tolerance: float) -> ObjectArray:
 
 def _square_polygon(polygon: shapely.Polygon, tolerance: float) -> shapely.Polygon:
     """Return a polygon with right angles, or as it is where it has none."""
-    angle = _direction(shapely.simplify(polygon.exterior, SIMPLIFIED[0] * tolerance))
+    angle = _direction(polygon.exterior, tolerance)
     shell = _square_ring(polygon.exterior, angle, tolerance)
     if shell is None:
         return polygon
@@ -71,12 +73,19 @@ def _square_polygon(polygon: shapely.Polygon, tolerance: float) -> shapely.Polyg
     return squared if is_good else polygon
 
 
-def _direction(ring: shapely.LinearRing) -> float:
-    """Return the angle of the edges of a ring in radians, -pi/4..pi/4; long ones count most."""
-    edges = np.diff(shapely.get_coordinates(ring), axis=0)
-    fourfold = (edges[:, 0] + 1j * edges[:, 1]) ** 4  # a quarter turn changes nothing
-    lengths = np.abs(fourfold) ** 0.25
-    return float(np.angle((fourfold / np.maximum(lengths, 1e-12) ** 2).sum())) / 4
+def _direction(ring: shapely.LinearRing, tolerance: float) -> float:
+    """Return the angle of the sides of a ring in radians, -pi/4..pi/4.
+
+    It is the mean direction of chords from evenly spaced points of the ring. Chords average what
+    wavers, and those around corners are short, so that they count little.
+    """
+    count = max(FEWEST_POINTS, round(ring.length / (POINT_SPACING * tolerance)))
+    distances = np.arange(count) * ring.length / count
+    points = shapely.get_coordinates(shapely.line_interpolate_point(ring, distances))
+    step = min(round(CHORD / POINT_SPACING), count // FEWEST_EDGES)
+    chords = np.roll(points, -step, axis=0) - points
+    fourfold = (chords[:, 0] + 1j * chords[:, 1]) ** 4  # a quarter turn changes nothing
+    return float(np.angle(fourfold.sum())) / 4
 
 
 def _square_ring(ring: shapely.LinearRing, angle: float, tolerance: float) -> FloatArray | None:

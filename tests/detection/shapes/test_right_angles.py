@@ -35,6 +35,7 @@ def corners_deg(ring: shapely.LinearRing) -> np.ndarray:
 @example(111.0, 448)
 @example(154.0, 693)
 @example(343.0, 36)
+@example(28.0, 0)
 def test_turned_rectangles_and_ls_get_their_corners_back(
     shape: shapely.Polygon, corners: int, angle: float, seed: int
 ) -> None:
@@ -44,7 +45,7 @@ def test_turned_rectangles_and_ls_get_their_corners_back(
     assert sum(len(ring.coords) - 1 for ring in rings) == corners
     for ring in rings:
         assert corners_deg(ring) == pytest.approx(90, abs=1e-6)
-    assert squared.intersection(turned).area / squared.union(turned).area > 0.93
+    assert squared.intersection(turned).area / squared.union(turned).area > 0.96
     assert squared.area == pytest.approx(turned.area, rel=0.06)
 
 
