@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import generalized_box_iou_loss
 
+from benchmarks.training.cards import card_of_changed_weights
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.network.anchors_torch import decode
 from geodetect.model.network.loading import load_network
@@ -89,16 +90,13 @@ def shorten_heads(model: str, convolutions: int, output: Path) -> Path:
         raise ValueError(f"model {card.name}: its card describes no network")
     config = card.network.model_copy(update={"head_convs": convolutions})
     torch.manual_seed(0)
-    trained = network_parameters(arrays)
-    weights = {
-        name: trained[name] if _stays(name, trained) else value.numpy().astype(np.float16)
-        for name, value in RetinaNet(config, len(card.classes)).state_dict().items()
+    state = RetinaNet(config, len(card.classes)).state_dict()
+    weights = {name: value.numpy().astype(np.float16) for name, value in state.items()}
+    weights |= {
+        name: values
+        for name, values in network_parameters(arrays).items()
+        if name in weights and not name.startswith(NEW)
     }
-    changes = {"network": config, "int8": None, "calibration": None, "area_error": None}
-    card = card.model_copy(update=changes)
+    card = card_of_changed_weights(card, network=config)
     write_model_file(output, card, add_networks(card, weights))
     return output
-
-
-def _stays(name: str, trained: dict[str, np.ndarray]) -> bool:
-    return name in trained and not name.startswith(NEW)

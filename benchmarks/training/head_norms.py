@@ -27,6 +27,7 @@ from torch import Tensor
 import geodetect
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import ROOT
+from benchmarks.training.cards import card_of_changed_weights
 from benchmarks.training.pools import CANNES, CHIP_GSD_M
 from geodetect.model.card import ModelCard
 from geodetect.model.file import read_model_file, write_model_file
@@ -153,14 +154,8 @@ def main() -> None:
         key: value.numpy().astype(np.float16)
         for key, value in remove_norms(weights, moments, card.network.strides).items()
     }
-    changes: dict[str, Any] = {
-        "network": card.network.model_copy(update={"head_norm_groups": 0}),
-        "int8": None,
-        "calibration": None,
-        "area_error": None,
-        "metrics": {},
-    }
-    card = card.model_copy(update=changes)
+    config = card.network.model_copy(update={"head_norm_groups": 0})
+    card = card_of_changed_weights(card, network=config)
     write_model_file(options.output, card, add_networks(card, plain))
 
 

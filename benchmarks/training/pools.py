@@ -11,8 +11,9 @@ one before, with stronger variations of colour, light and sharpness: without the
 the model worse on California, which is never trained on. The first six were on boxes, the sixth
 for soft imagery and small pools. The mean of the weights of a model and one that continued its
 training is better than either (Wortsman et al. 2022, "Model soups"); a model that is listed twice
-counts twice. The heads of the built-in model have three convolutions, the default when it was first
-trained; a training from a backbone makes one now. An interrupted run continues with ``--resume``.
+counts twice. The first eight had heads of three convolutions, the default when the first was
+trained; ``--head-convs`` shortened them to one, as a training from a backbone makes now, and they
+learned from the model before (``--teacher``). An interrupted run continues with ``--resume``.
 Measure with
 ``python -m benchmarks.accuracy.detection``.
 """
@@ -37,6 +38,7 @@ from benchmarks.harness.datasets import (
 from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA, ROOT
 from benchmarks.harness.rasters import BLOCKS
+from benchmarks.training.cards import card_of_changed_weights
 from benchmarks.training.distillation import shorten_heads, student_of
 from benchmarks.training.label_correction import LEAST_SCORE, correct_labels
 from geodetect.model.file import read_model_file, write_model_file
@@ -106,16 +108,12 @@ def average(files: Sequence[Path], conf: float, output: Path) -> None:
     broadest, broadest_training = max(trained, key=lambda pair: pair[1].objects)
     last, training = trained[-1]
     changes = {"initial_weights": origin, "data": data, "objects": broadest_training.objects}
-    card = last.model_copy(
-        update={
-            "training": training.model_copy(update=changes),
-            "object_size_m": broadest.object_size_m,
-            "conf": conf,
-            "calibration": None,
-            "area_error": None,
-            "metrics": {},
-            "gsd_range_m": GSD_RANGE_M,
-        }
+    card = card_of_changed_weights(
+        last,
+        training=training.model_copy(update=changes),
+        object_size_m=broadest.object_size_m,
+        conf=conf,
+        gsd_range_m=GSD_RANGE_M,
     )
     write_model_file(output, card, add_networks(card, weights))
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Shapes = tuple[tuple[int, ...], ...]  # of the inputs of a network
 
 MAX_FIXED_SHAPES = 2  # sizes of images, those last used, that a network is kept compiled for
-MAX_STREAMS = 16  # each holds the features of a tile: 50 MB for the built-in model in bf16
+MAX_STREAMS = 16  # each holds the features of a tile: 50 MB a megapixel for `pools` in bf16
 HINTS = {"bf16": "bf16", "fp32": "f32", "fp16": "f16"}
 CAPABILITIES = {"bf16": "BF16", "fp32": "FP32", "fp16": "FP16", "int8": "INT8"}  # fastest first
 MAX_INT8_LOSS = 0.002  # of average precision: less than the error of its measurement
