@@ -17,7 +17,7 @@ from geodetect.types import BoolArray, FloatArray, IntArray
 OUTWARD = np.array([-1.0, -1.0, 1.0, 1.0])  # x1, y1, x2, y2: direction out of the box
 # a side may be cut by an inner tile edge that is nearer than the larger of
 CUT_PX = 1.5
-CUT_FRACTION = 0.12  # of the extent of the box, which is the accuracy of detectors
+CUT_FRACTION = 0.15  # of the extent of the box, which is the accuracy of detectors
 TOUCH_PX = 0.5  # largest distance of a side to an edge that it touches
 
 
