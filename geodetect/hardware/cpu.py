@@ -13,6 +13,7 @@ PROCESS_CGROUP = Path("/proc/self/cgroup")
 CPU_INFO = Path("/proc/cpuinfo")  # on Linux
 INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 INT8_FEATURES = ("AVX512CLX", "AVX512_CLX", "AVX512_ICL", "AVX512_SPR")  # of numpy, all with VNNI
+INTEL = "GenuineIntel"
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # stated by users, schedulers and Ray for their workers
 
 
@@ -77,6 +78,18 @@ def has_int8_units() -> bool:
     core = getattr(np, "_core", None) or getattr(np, "core", None)  # of version 2, of version 1
     features = getattr(getattr(core, "_multiarray_umath", None), "__cpu_features__", {})
     return any(features.get(name) for name in INT8_FEATURES)
+
+
+def is_bf16_slow() -> bool:
+    """Return True if the processor computes in bf16, but more slowly than in single precision.
+
+    So do Intel's AVX-512 units without AMX, which virtual machines may hide: 1.5 times slower
+    (``benchmarks.speed.predict --part peers`` with ``ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16``). AMX
+    and the units of AMD are faster.
+    """
+    flags = _cpu_info("flags").split()
+    is_intel = _cpu_info("vendor_id") == INTEL
+    return is_intel and "avx512_bf16" in flags and "amx_bf16" not in flags
 
 
 def _cpu_info(name: str) -> str:

@@ -73,6 +73,23 @@ def test_units_for_bytes_are_known_from_the_flags_of_the_processor(
     assert cpu.cpu_model() == "Some CPU"
 
 
+@pytest.mark.parametrize(
+    ("vendor", "flags", "is_slow"),
+    [
+        ("GenuineIntel", "fpu avx512f avx512_bf16 amx_bf16", False),
+        ("GenuineIntel", "fpu avx512f avx512_bf16", True),
+        ("GenuineIntel", "fpu avx512f", False),
+        ("AuthenticAMD", "fpu avx512f avx512_bf16", False),
+    ],
+)
+def test_units_for_bf16_are_slow_on_intel_without_amx(
+    vendor: str, flags: str, is_slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(cpu, "CPU_INFO", tmp_path / "cpuinfo")
+    assert cpu.is_bf16_slow() == is_slow
+
+
 def test_numpy_tells_of_units_for_bytes_where_no_file_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from geodetect.errors import (
     ModelFileError,
     translate_errors,
 )
-from geodetect.hardware.cpu import cpu_model, has_int8_units, usable_cores
+from geodetect.hardware.cpu import cpu_model, has_int8_units, is_bf16_slow, usable_cores
 from geodetect.hardware.torch_library import require_torch
 from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
@@ -234,6 +234,8 @@ def pick_precisions(core: openvino.Core, precision: str) -> tuple[str, str]:
     """
     capabilities = core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     available = [name for name, code in CAPABILITIES.items() if code in capabilities]
+    if is_bf16_slow():
+        available.sort(key="bf16".__eq__)
     picked = pick_precision(precision, available, runtime="openvino on this processor")
     return picked, available[0] if picked == "int8" else picked
 

@@ -184,11 +184,16 @@ def test_it_says_what_it_is(openvino_runtime: OpenVinoRuntime) -> None:
     assert openvino_runtime.streams >= 1
 
 
-def test_auto_is_half_precision_where_the_processor_has_it() -> None:
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_auto_is_half_precision_where_the_processor_has_it_and_gains_by_it(
+    is_slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import openvino
 
+    monkeypatch.setattr(openvino_module, "is_bf16_slow", lambda: is_slow)
     capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    assert open_openvino(precision="auto").precision == ("bf16" if "BF16" in capable else "fp32")
+    picked = "bf16" if "BF16" in capable and not is_slow else "fp32"
+    assert open_openvino(precision="auto").precision == picked
     missing = [name for name, capability in CAPABILITIES.items() if capability not in capable]
     for name in missing:
         with pytest.raises(InputError, match=rf"`precision` {name}: not .* expected auto .*fp32"):
