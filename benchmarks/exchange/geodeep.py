@@ -2,8 +2,9 @@
 
     python -m benchmarks.exchange.geodeep --peers-python peers/bin/python
 
-Each tile is a raster of its own, so that no seam is merged. The detections of ``predict`` are the
-ground truth of the average precision.
+Each tile is a raster of its own, so that no seam is merged, resampled to the resolution of the
+model: GeoDeep reads coarser rasters as they are. The detections of ``predict`` are the ground truth
+of the average precision.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import rasterio
-from rasterio.windows import Window
+import shapely
+from affine import Affine
 
 import geodetect
 from benchmarks.harness.datasets import Dataset, list_datasets, model_title
 from benchmarks.harness.options import new_parser
-from benchmarks.harness.rasters import write_window
+from benchmarks.harness.rasters import write_raster
 from benchmarks.harness.tables import save_table
 from benchmarks.peers.programs import add_peers_option, find_peers, run_peer
 from geodetect.assessment.evaluate.precision_recall import average_precision
 from geodetect.assessment.matching.greedy_matching import SCENE_OFFSET_PX, match_boxes
+from geodetect.detection.plan import working_grid
+from geodetect.geo.tiles import Window
+from geodetect.io.raster.open_raster import open_raster
 from geodetect.model.file import load_card
 from geodetect.types import Float32Array, FloatArray
 
@@ -86,16 +91,23 @@ def cut_tiles(dataset: Dataset, model: str, folder: Path) -> Iterator[Path]:
     """Yield rasters of one tile each: those of a data set in which the model finds most."""
     card = load_card(model)
     table = geodetect.predict(dataset.raster, model, bbox=dataset.bbox, geometry="box")
-    with rasterio.open(dataset.raster) as raster:
-        centres = table.geometry.centroid
-        columns, rows = ~raster.transform @ (centres.x.to_numpy(), centres.y.to_numpy())
-        places = np.stack([rows, columns], axis=1) // card.tile_px
-        whole = np.array(raster.shape) // card.tile_px  # a smaller one has other edges in GeoDeep
+    with open_raster(dataset.raster) as raster:
+        grid = working_grid(raster.grid, card, gsd_m=None, path=str(dataset.raster))
+        points = shapely.get_coordinates(table.geometry.centroid)
+        places = grid.to_px(points)[:, ::-1] // card.tile_px
+        whole = np.array([grid.height, grid.width]) // card.tile_px  # smaller: other edges
         places = places[(places < whole).all(axis=1)]
         tiles, counts = np.unique(places.astype(int), axis=0, return_counts=True)
         for row, column in tiles[np.argsort(-counts, kind="stable")[:MAX_TILES]].tolist():
-            window = Window(column * card.tile_px, row * card.tile_px, card.tile_px, card.tile_px)
-            yield write_window(raster, window, folder / "tile.tif", photometric="RGB")
+            x, y = column * card.tile_px, row * card.tile_px
+            pixels = raster.read(Window(x, y, card.tile_px, card.tile_px), grid)
+            yield write_raster(
+                folder / "tile.tif",
+                pixels.values,
+                crs=raster.grid.crs,
+                transform=grid.transform @ Affine.translation(x, y),
+                photometric="RGB",
+            )
 
 
 def find_boxes(tile: Path, model: str) -> FloatArray:

@@ -19,6 +19,7 @@ MAX_LEVELS, MAX_PER_LEVEL = 12, 64
 MAX_SIZE_CLASSES = 100
 MAX_GROUND = 1_000_000  # characters
 MAX_PROBLEMS = 3  # in one message
+VOTE_SHARE = 0.5  # of the score of a detection that other boxes need to vote for its place
 
 PositiveLength = Annotated[float, Field(gt=0, le=1e6)]  # metres
 ObjectSize = Annotated[float, Field(ge=0, le=1e6)]  # metres; rounded, so perhaps 0

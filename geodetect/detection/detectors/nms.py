@@ -11,9 +11,9 @@ import numpy as np
 from geodetect.arrays.ordering import group_rows, order_rows
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.polygons import polygon_iou
+from geodetect.model.card import VOTE_SHARE
 from geodetect.types import BoolArray, Float32Array, FloatArray, IntArray, ObjectArray
 
-VOTE_SHARE = 0.5  # of the score of a box that others need to vote for its place
 FIRST_BLOCK = 256  # small: boxes that the best ones remove are not compared with each other
 LARGEST_BLOCK = 4096  # limits the memory for pairs of overlapping boxes
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 
 from geodetect.detection.detections import Detections
-from geodetect.detection.detectors.nms import VOTE_SHARE, nms, vote_boxes
+from geodetect.detection.detectors.nms import nms, vote_boxes
 from geodetect.errors import GeodetectWarning, ModelFileError
 from geodetect.geo import boxes as box_ops
 from geodetect.geo.contours import outline_masks
 from geodetect.geo.polygons import clip_polygons
 from geodetect.model.calibration import calibrated_scores, logit_thresholds
-from geodetect.model.card import ModelCard
+from geodetect.model.card import VOTE_SHARE, ModelCard
 from geodetect.model.network.anchors import anchors_of_image, decode
 from geodetect.model.network.input_size import Size, scaled_size
 from geodetect.model.runtimes.base import Runtime

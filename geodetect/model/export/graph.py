@@ -7,10 +7,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import nms
+from torchvision.ops import box_iou, nms
 
 from geodetect.errors import ModelFileError
-from geodetect.model.card import ModelCard
+from geodetect.model.card import VOTE_SHARE, ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.network.anchors import anchors_of_image
 from geodetect.model.network.anchors_torch import decode
@@ -26,7 +26,7 @@ Form = Literal["rows", "lists"]
 
 
 class ExportedDetector(nn.Module):
-    """A network with preprocessing, decoding and non-maximum suppression as part of its graph.
+    """A network with preprocessing, decoding, suppression and voting as part of its graph.
 
     Args:
         card: The model's card.
@@ -74,7 +74,10 @@ class ExportedDetector(nn.Module):
         scaled = scaled_size(self._card, self._tile_px, self._tile_px)[0]
         boxes = decode(deltas[0][anchor], buffers["anchors"][anchor]).clamp(0, scaled)
         remaining = nms(boxes + label[:, None] * CLASS_GAP, highest, self._card.iou)
-        boxes = boxes[remaining] * (self._tile_px / scaled)
+        places = boxes[remaining]
+        if self._card.vote_iou is not None:
+            places = _vote_boxes(boxes, highest, label, remaining, iou=self._card.vote_iou)
+        boxes = places * (self._tile_px / scaled)
         highest, label = highest[remaining], label[remaining]
         if self._form == "lists":
             return boxes[None], highest[None], label[None]
@@ -83,6 +86,17 @@ class ExportedDetector(nn.Module):
         rows = torch.cat([corner + size / 2, size, highest[:, None], is_class], dim=1)
         # programs expect at least one row
         return torch.cat([rows, torch.zeros(1, rows.shape[1])])[None]
+
+
+def _vote_boxes(
+    boxes: Tensor, scores: Tensor, labels: Tensor, selected: Tensor, *, iou: float
+) -> Tensor:
+    """Return ``float32[K, 4]`` places of the selected boxes, as ``nms.vote_boxes`` does."""
+    agrees = box_iou(boxes[selected], boxes) >= iou
+    is_of_class = labels[selected, None] == labels
+    is_high = scores >= VOTE_SHARE * scores[selected, None]
+    weights = (agrees & is_of_class & is_high) * scores
+    return (weights @ boxes) / weights.sum(dim=1, keepdim=True)
 
 
 def detector_to_onnx(card: ModelCard, parameters: Weights, *, tile_px: int, form: Form) -> bytes:

@@ -125,6 +125,8 @@ def pad_to_input(card: ModelCard, pixels: UInt8Array, valid: BoolArray) -> UInt8
             f"model {card.name}: a tile of {width} x {height} px, its input is fixed to "
             f"{columns} x {rows} px; set `tile_size` to {min(rows, columns)} or less"
         )
+    if (height, width) == (rows, columns) and valid.all():
+        return pixels
     padded = np.full((len(pixels), rows, columns), imported.fill, np.uint8)
     padded[:, :height, :width] = np.where(valid, pixels, imported.fill)
     return padded

@@ -29,10 +29,11 @@ GROUND = shapely.box(7, 43, 7.1, 43.1).wkt
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Model of bright squares with calibrated scores, and ground that it was trained on."""
+    """Model of bright squares with calibrated scores and box voting, trained on a ground."""
     path = save_tiny_model(tmp_path_factory.mktemp("model") / "squares.safetensors")
     card, weights = read_model_file(path)
     changes = {
+        "vote_iou": 0.6,
         "calibration": Calibration(slope=(0.5,), intercept=(-0.2,)),
         "training": TrainingRecord(ground=GROUND, licence="CC-BY-4.0"),
     }
