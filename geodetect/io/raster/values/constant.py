@@ -32,6 +32,7 @@ def find_constant_pixels(values: AnyArray) -> BoolArray | None:
 
 def _equal_neighbours(values: AnyArray) -> BoolArray:
     is_equal = np.ones(values.shape[1:], bool)
-    is_equal[:, :-1] &= (values[:, :, 1:] == values[:, :, :-1]).all(axis=0)
-    is_equal[:-1] &= (values[:, 1:] == values[:, :-1]).all(axis=0)
+    for band in values:  # one after the other: less memory
+        is_equal[:, :-1] &= band[:, 1:] == band[:, :-1]
+        is_equal[:-1] &= band[1:] == band[:-1]
     return is_equal
