@@ -13,6 +13,7 @@ from geodetect.model.runtimes.base import network_bytes_per_px
 from geodetect.model.runtimes.cache import Entry
 from geodetect.model.runtimes.openvino import (
     CompiledNetwork,
+    Streams,
     is_int8_best,
     pick_precisions,
     stored_int8_network,
@@ -92,11 +93,12 @@ class ImportedRuntime:
             f"{remake_command(name)}",
             ModelFileError,
         ):
-            compiled = CompiledNetwork(core, network, float_precision)
+            streams = Streams.set_up(core)
+            compiled = CompiledNetwork(core, network, float_precision, streams)
             compiled.compile_for(None)
         self.title = f"OpenVINO {picked} on cpu"
         self.identity = f"{self.title}, {compiled.identity}"
-        self.streams = compiled.streams
+        self.streams = streams.count
         self.bytes_per_px = network_bytes_per_px(None, float_precision)
         self._compiled = compiled
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -98,14 +99,17 @@ class OpenVinoRuntime:
                 f"make it again with `geodetect quantize`, or choose another `precision` or "
                 f"`geometry` box"
             )
-        self._network = CompiledNetwork(core, network, float_precision)
-        self.streams = self._network.streams
+        streams = Streams.set_up(core)
+        self._network = CompiledNetwork(core, network, float_precision, streams)
+        self.streams = streams.count
         self.title = f"OpenVINO {self.precision} on cpu"
         self.identity = f"{self.title}, {self._network.identity}"
         self.bytes_per_px = network_bytes_per_px(card.network, float_precision)
         if outlines:
-            head = read_network(core, card, weights, OUTLINE)
-            self._head = CompiledNetwork(core, head, "fp32")  # bf16 moves outlines by pixels
+            pooling, tower = split_at_convolutions(read_network(core, card, weights, OUTLINE))
+            # boxes in bf16 would be off by pixels
+            self._pooling = CompiledNetwork(core, pooling, "fp32", streams)
+            self._tower = CompiledNetwork(core, tower, float_precision, streams)
         self._threads = ThreadPoolExecutor(self.streams, thread_name_prefix="geodetect-openvino")
 
     def forward(self, pixels: UInt8Array, valid: BoolArray) -> NetworkOutput:
@@ -118,7 +122,7 @@ class OpenVinoRuntime:
 
     def draw_masks(self, features: Float32Array, boxes: Float32Array) -> Float32Array:
         """See ``Runtime``."""
-        (masks,) = self._head.run(features[None], boxes)
+        (masks,) = self._tower.run(*self._pooling.run(features[None], boxes))
         return masks
 
     def _run(self, pixels: UInt8Array, valid: BoolArray) -> list[Float32Array]:
@@ -133,6 +137,46 @@ def _stack(arrays: Sequence[Float32Array]) -> Float32Array:
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
+@dataclass(frozen=True)
+class Streams:
+    """Calls of a network that run at once on the processor.
+
+    Args:
+        count: Their number.
+        threads: Of all of them.
+        options: Options of OpenVINO that give these.
+    """
+
+    count: int
+    threads: int
+    options: Mapping[str, int]
+
+    @classmethod
+    def set_up(cls, core: openvino.Core) -> Streams:
+        """Return the streams for the cores of this process, once OpenVINO has run a network.
+
+        The network of a single value sets up OpenVINO's use of numpy, too. Two threads that do so
+        at once deadlock, one holding the interpreter lock, the other that of the set-up: so it is
+        done before there are threads.
+        """
+        cores = usable_cores()
+        options = {
+            "NUM_STREAMS": min(cores, MAX_STREAMS),
+            # pinned threads of two runs on one machine compete for the same cores
+            "ENABLE_CPU_PINNING": False,
+        }
+        if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
+            options["INFERENCE_NUM_THREADS"] = cores
+        ov = import_openvino()
+        value = ov.op.Parameter(ov.Type.f32, ov.Shape([1]))
+        compiled = core.compile_model(ov.Model([value], [value]), DEVICE, options)
+        compiled.create_infer_request().infer([np.zeros(1, np.float32)])
+        count, threads = (
+            int(compiled.get_property(name)) for name in ("NUM_STREAMS", "INFERENCE_NUM_THREADS")
+        )
+        return cls(count, threads, options)
+
+
 class CompiledNetwork:
     """A network compiled by OpenVINO at the first call, which several threads run at once.
 
@@ -143,27 +187,21 @@ class CompiledNetwork:
         core: Of ``open_core``.
         network: The network.
         precision: Precision of layers that are not quantized: ``fp32``, ``bf16`` or ``fp16``.
+        streams: Calls to run at once.
 
     Attributes:
-        streams: Calls to run concurrently.
         identity: Text that differs between machines and libraries that may give different results.
     """
 
-    def __init__(self, core: openvino.Core, network: openvino.Model, precision: str) -> None:
-        cores = usable_cores()
-        self._core, self._network = core, network
-        self._options = {
-            "INFERENCE_PRECISION_HINT": HINTS[precision],
-            "NUM_STREAMS": min(cores, MAX_STREAMS),
-            # pinned threads of two runs on one machine compete for the same cores
-            "ENABLE_CPU_PINNING": False,
-        }
-        if cores < (os.cpu_count() or 1):  # OpenVINO does not see the CPU quota of a container
-            self._options["INFERENCE_NUM_THREADS"] = cores
-        self.streams, threads = self._set_up()
+    def __init__(
+        self, core: openvino.Core, network: openvino.Model, precision: str, streams: Streams
+    ) -> None:
+        self._core, self._network, self._streams = core, network, streams
+        self._options = {"INFERENCE_PRECISION_HINT": HINTS[precision], **streams.options}
         # the threads that share an image change the order of sums, and so rounding
-        layout = f"{precision}, {threads / self.streams:g} threads per stream, {cpu_model()}"
-        self.identity = f"{layout}, openvino {import_openvino().get_version()}"
+        threads = f"{streams.threads / streams.count:g} threads per stream"
+        version = import_openvino().get_version()
+        self.identity = f"{precision}, {threads}, {cpu_model()}, openvino {version}"
         self._lock = threading.Lock()
         self._requests: dict[Shapes | None, SimpleQueue[Any]] = {}
 
@@ -205,25 +243,9 @@ class CompiledNetwork:
             network.reshape(dict(enumerate(shapes)))
         compiled = self._core.compile_model(network, DEVICE, self._options)
         requests: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(self.streams):
+        for _ in range(self._streams.count):
             requests.put(compiled.create_infer_request())
         return requests
-
-    def _set_up(self) -> tuple[int, int]:
-        """Return the numbers of streams and of threads that OpenVINO makes of the options.
-
-        A network of a single value is run. That sets up OpenVINO's use of numpy, too. Two threads
-        that do so at once deadlock, one holding the interpreter lock, the other that of the set-up:
-        so it is done before there are threads.
-        """
-        ov = import_openvino()
-        value = ov.op.Parameter(ov.Type.f32, ov.Shape([1]))
-        compiled = self._core.compile_model(ov.Model([value], [value]), DEVICE, self._options)
-        compiled.create_infer_request().infer([np.zeros(1, np.float32)])
-        streams, threads = (
-            int(compiled.get_property(name)) for name in ("NUM_STREAMS", "INFERENCE_NUM_THREADS")
-        )
-        return streams, threads
 
 
 def pick_precisions(core: openvino.Core, precision: str) -> tuple[str, str]:
@@ -238,6 +260,24 @@ def pick_precisions(core: openvino.Core, precision: str) -> tuple[str, str]:
         available.sort(key="bf16".__eq__)
     picked = pick_precision(precision, available, runtime="openvino on this processor")
     return picked, available[0] if picked == "int8" else picked
+
+
+def split_at_convolutions(network: openvino.Model) -> tuple[openvino.Model, openvino.Model]:
+    """Return what a network does before its first convolution, and from it on."""
+    ov = import_openvino()
+
+    def first_input(model: openvino.Model) -> openvino.Input:
+        nodes = model.get_ordered_ops()
+        return next(node.input(0) for node in nodes if node.get_type_name() == "Convolution")
+
+    end, following = first_input(network).get_source_output(), network.clone()
+    start = ov.op.Parameter(end.get_element_type(), end.get_partial_shape())
+    first_input(following).replace_source_output(start.output(0))
+    name = network.get_friendly_name()
+    return (
+        ov.Model([end], network.get_parameters(), name),
+        ov.Model(following.outputs, [start], name),
+    )
 
 
 def _select_outputs(network: openvino.Model, count: int) -> openvino.Model:
