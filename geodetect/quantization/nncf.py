@@ -81,12 +81,20 @@ def float_layers(network: openvino.Model) -> list[str]:
 
     They are small, and rounding what they compute costs most accuracy: those before the first
     products, which normalise pixels; and the last products and those after them, which give scores,
-    boxes and the features of outlines. Products are convolutions and matrix products.
+    boxes and the features of outlines. Products are convolutions and matrix products. Other layers
+    whose results only these take, such as sums, would be rounded for nothing.
     """
     nodes = network.get_ordered_ops()
-    names = {node.get_friendly_name() for node in nodes}
     inner = _names_from_products(nodes) & _names_before_products(nodes)
-    return sorted(names - inner)
+    for node in reversed(nodes):
+        consumers = {
+            consumer.get_node().get_friendly_name()
+            for output in node.outputs()
+            for consumer in output.get_target_inputs()
+        }
+        if not _is_product(node) and inner.isdisjoint(consumers):
+            inner.discard(node.get_friendly_name())
+    return sorted({node.get_friendly_name() for node in nodes} - inner)
 
 
 def _names_from_products(nodes: list[openvino.Node]) -> set[str]:
