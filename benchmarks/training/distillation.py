@@ -2,15 +2,19 @@
 
 ``benchmarks.training.pools --head-convs 1 --teacher MODEL`` gives a model shorter heads. They learn
 from the scores and boxes of the model with the longer ones, at every anchor and not just at those
-of objects, so that little training makes them as good.
+of objects, so that little training makes them as good. ``--outline-channels 16 --teacher MODEL``
+gives it an outline head with fewer channels, which learns from the masks of the other, and trains
+nothing else.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import generalized_box_iou_loss
@@ -29,6 +33,8 @@ from geodetect.training.losses import BOX_WEIGHT, FOCAL_GAMMA
 LABEL_WEIGHT = 0.5  # of the class loss of labels, beside that of the teacher's scores
 TEACHER_BOX_WEIGHT = 0.5 * BOX_WEIGHT
 NEW = ("classification.output.weight", "regression.output")  # of shortened heads
+FEATURES, FIRST = "outline_features", "outline.tower.0.weight"
+SMOOTH = f"{FEATURES}.smooth"
 LEAST_SCORE = 0.2  # of the teacher, from which its box counts
 
 
@@ -53,6 +59,40 @@ def student_of(model: str) -> type[Learner]:
             return LABEL_WEIGHT * class_loss + by_scores, box_loss + by_boxes
 
     return Student
+
+
+def outline_student_of(model: str) -> type[Learner]:
+    """Return the learner of an outline head that the one of a model teaches; the rest is frozen."""
+    card, arrays = read_model_file(model)
+    teacher = load_network(card, network_parameters(arrays))
+    teacher.eval().to(memory_format=torch.channels_last)
+
+    class OutlineStudent(Learner):
+        """Network whose outline head learns from labels and from the masks of a teacher."""
+
+        def detection_losses(
+            self, images: Tensor, logits: Tensor, deltas: Tensor, targets: list[Target]
+        ) -> tuple[Tensor, Tensor]:
+            """See ``Learner``: nothing of these is trained."""
+            return logits.new_zeros(()), logits.new_zeros(())
+
+        def mask_loss(self, images: Tensor, features: Tensor, targets: list[Target]) -> Tensor:
+            """See ``Learner``."""
+            by_labels = super().mask_loss(images, features, targets)
+            head = teacher.to(self.device).outline
+            with torch.no_grad():
+                _, _, of_teacher = teacher(images, with_outlines=True)
+                masks = [
+                    head(image[None], target.masks.boxes).float().sigmoid()
+                    for image, target in zip(of_teacher, targets, strict=True)
+                ]
+            taught = [
+                replace(target, masks=replace(target.masks, masks=drawn))
+                for target, drawn in zip(targets, masks, strict=True)
+            ]
+            return LABEL_WEIGHT * by_labels + super().mask_loss(images, features, taught)
+
+    return OutlineStudent
 
 
 def distillation_losses(
@@ -97,6 +137,31 @@ def shorten_heads(model: str, convolutions: int, output: Path) -> Path:
         for name, values in network_parameters(arrays).items()
         if name in weights and not name.startswith(NEW)
     }
+    card = card_of_changed_weights(card, network=config)
+    write_model_file(output, card, add_networks(card, weights))
+    return output
+
+
+def narrow_outline_head(model: str, channels: int, output: Path) -> Path:
+    """Write a model with the strongest channels of its outline features; return its path."""
+    card, arrays = read_model_file(model)
+    if card.network is None or card.network.outline is None:
+        raise ValueError(f"model {card.name}: it has no outline head")
+    outline = card.network.outline.model_copy(update={"channels": channels})
+    weights = dict(network_parameters(arrays))
+
+    def strongest(name: str) -> NDArray[np.int64]:
+        """Return the channels that a convolution weighs most."""
+        sums = np.abs(weights[name].astype(np.float32)).sum(axis=(0, 2, 3))
+        return np.sort(np.argsort(-sums)[:channels])
+
+    inner, outer = strongest(f"{SMOOTH}.weight"), strongest(FIRST)
+    for name in ("fine.weight", "fine.bias", "coarse.weight", "coarse.bias"):
+        weights[f"{FEATURES}.{name}"] = weights[f"{FEATURES}.{name}"][inner]
+    weights[f"{SMOOTH}.weight"] = weights[f"{SMOOTH}.weight"][outer][:, inner]
+    weights[f"{SMOOTH}.bias"] = weights[f"{SMOOTH}.bias"][outer]
+    weights[FIRST] = weights[FIRST][:, outer]
+    config = card.network.model_copy(update={"outline": outline})
     card = card_of_changed_weights(card, network=config)
     write_model_file(output, card, add_networks(card, weights))
     return output

@@ -13,7 +13,8 @@ for soft imagery and small pools. The mean of the weights of a model and one tha
 training is better than either (Wortsman et al. 2022, "Model soups"); a model that is listed twice
 counts twice. The first eight had heads of three convolutions, the default when the first was
 trained; ``--head-convs`` shortened them to one, as a training from a backbone makes now, and they
-learned from the model before (``--teacher``). An interrupted run continues with ``--resume``.
+learned from the model before (``--teacher``); then ``--outline-channels`` halved the channels of
+the outline features. An interrupted run continues with ``--resume``.
 Measure with
 ``python -m benchmarks.accuracy.detection``.
 """
@@ -39,7 +40,12 @@ from benchmarks.harness.options import new_parser
 from benchmarks.harness.paths import BACKBONE_WEIGHTS, DATA, ROOT
 from benchmarks.harness.rasters import BLOCKS
 from benchmarks.training.cards import card_of_changed_weights
-from benchmarks.training.distillation import shorten_heads, student_of
+from benchmarks.training.distillation import (
+    narrow_outline_head,
+    outline_student_of,
+    shorten_heads,
+    student_of,
+)
 from benchmarks.training.label_correction import LEAST_SCORE, correct_labels
 from geodetect.model.file import read_model_file, write_model_file
 from geodetect.model.runtimes.conversion import add_networks
@@ -175,8 +181,14 @@ def train(options: argparse.Namespace) -> None:
         learner.FROZEN = ("trunk", "pyramid", "classification")
     if options.head_convs is not None:
         init = str(shorten_heads(init, options.head_convs, folder / "shortened.safetensors"))
+    student = student_of
+    if options.outline_channels is not None:
+        narrowed = folder / "narrowed.safetensors"
+        init = str(narrow_outline_head(init, options.outline_channels, narrowed))
+        learner.FROZEN = ("trunk", "pyramid", "classification", "regression")
+        student = outline_student_of
     if options.teacher is not None:
-        training.Learner = student_of(options.teacher)  # type: ignore[attr-defined]
+        training.Learner = student(options.teacher)  # type: ignore[attr-defined]
     learner.AVERAGE_DECAY = options.decay
     chip_sampler.SCALE_RANGE = (options.min_scale, chip_sampler.SCALE_RANGE[1])
     natural = folder / "saopaulo"
@@ -258,7 +270,14 @@ def main() -> None:
     )
     parser.add_argument("--head-convs", type=int, help="shorten the heads of --init to so many")
     parser.add_argument(
-        "--teacher", metavar="MODEL", help="learn its scores and boxes beside the labels"
+        "--outline-channels",
+        type=int,
+        help="narrow the outline features of --init to so many, and train the outline head alone",
+    )
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="learn its scores and boxes beside the labels, or its masks with --outline-channels",
     )
     parser.add_argument("--no-turn", action="store_true", help="do not rotate or mirror chips")
     parser.add_argument(

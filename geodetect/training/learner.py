@@ -135,9 +135,7 @@ class Learner:
         losses = torch.stack(self.detection_losses(images, logits.float(), deltas.float(), targets))
         if has_head:
             with self.autocast():
-                mask_loss = outline_loss(
-                    self.network.outline, features[0], targets, processes=self.processes
-                )
+                mask_loss = self.mask_loss(images, features[0], targets)
             losses = torch.cat([losses, mask_loss[None].float()])
         self._optimiser.zero_grad(set_to_none=True)
         losses.sum().backward()  # type: ignore[no-untyped-call]
@@ -174,6 +172,16 @@ class Learner:
             assignment=self._assignment,
             processes=self.processes,
         )
+
+    def mask_loss(self, images: Tensor, features: Tensor, targets: list[Target]) -> Tensor:
+        """Return the loss of the masks of a batch, see ``outline_loss``.
+
+        Args:
+            images: ``float32[B, C, S, S]`` normalised chips.
+            features: ``float[B, S / 4, S / 4 * channels]`` of the network.
+            targets: Ground truth of each chip.
+        """
+        return outline_loss(self.network.outline, features, targets, processes=self.processes)
 
     def autocast(self) -> torch.autocast:
         """Return the context in which networks are run: in bf16, if that is the precision."""
