@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from geodetect.io.user_cache import FOLDER_VARIABLE
 from geodetect.model.file import write_model_file
 from geodetect.model.runtimes.openvino import OpenVinoRuntime
 from geodetect.model.runtimes.stored_networks import INT8, store_network, stored_network
-from geodetect.quantization.nncf import Image, library_versions, quantize_network
+from geodetect.quantization.nncf import Image, float_layers, library_versions, quantize_network
 from tests.helpers.program import modules_after
 from tests.helpers.quantizable_model import PLAIN, need_nncf, plain_weights
 from tests.helpers.square_scenes import squares_image
@@ -94,6 +95,26 @@ def test_convolutions_are_in_int8_but_for_those_of_scores_and_boxes(both: Arrays
     assert len(in_float) == 2
     assert all(".output/" in name for name in in_float)
     assert len(quantized) >= 8
+
+
+def test_a_sum_that_only_a_convolution_in_float_takes_is_not_rounded() -> None:
+    openvino = pytest.importorskip("openvino")
+    op = openvino.opset13
+    kernel = op.constant(np.ones((4, 4, 1, 1), np.float32))
+
+    def convolve(node: Any, name: str) -> Any:
+        convolution = op.convolution(node, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+        convolution.set_friendly_name(name)
+        return convolution
+
+    pixels = op.parameter([1, 4, 8, 8], np.float32)
+    first = convolve(pixels, "first")
+    inner = op.relu(op.add(first, convolve(first, "second"), name="inner sum"))
+    last = op.add(convolve(inner, "third"), convolve(inner, "fourth"), name="last sum")
+    scores = convolve(op.relu(last, name="last relu"), "scores")
+    in_float = set(float_layers(openvino.Model([scores], [pixels])))
+    assert {"scores", "last sum", "last relu"} <= in_float
+    assert in_float.isdisjoint({"first", "second", "inner sum", "third", "fourth"})
 
 
 def test_a_run_in_int8_needs_neither_nncf_nor_pytorch(both: Arrays, tmp_path: Path) -> None:
