@@ -11,9 +11,8 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import Weights
 from geodetect.model.runtimes.base import network_bytes_per_px
 from geodetect.model.runtimes.cache import Entry
+from geodetect.model.runtimes.compiled_network import CompiledNetwork, Streams
 from geodetect.model.runtimes.openvino import (
-    CompiledNetwork,
-    Streams,
     is_int8_best,
     pick_precisions,
     stored_int8_network,

@@ -24,7 +24,8 @@ from geodetect.model.card import ModelCard
 from geodetect.model.file import read_model_file
 from geodetect.model.network.input_size import exported_inputs
 from geodetect.model.runtimes import openvino as openvino_module
-from geodetect.model.runtimes.openvino import CAPABILITIES, MAX_FIXED_SHAPES, OpenVinoRuntime
+from geodetect.model.runtimes.compiled_network import MAX_FIXED_SHAPES
+from geodetect.model.runtimes.openvino import CAPABILITIES, OpenVinoRuntime
 from geodetect.model.runtimes.torch import TorchRuntime
 from tests.helpers.program import ROOT, modules_after, program_environment
 from tests.helpers.square_scenes import grid_corners, squares_image
