@@ -30,7 +30,7 @@ from geodetect.training.anchors.assignment import Target, flatten_levels
 from geodetect.training.learner import Learner
 from geodetect.training.losses import BOX_WEIGHT, FOCAL_GAMMA
 
-LABEL_WEIGHT = 0.5  # of the class loss of labels, beside that of the teacher's scores
+LABEL_WEIGHT = 0.5  # of the class and mask losses of labels, beside those of the teacher
 TEACHER_BOX_WEIGHT = 0.5 * BOX_WEIGHT
 NEW = ("classification.output.weight", "regression.output")  # of shortened heads
 FEATURES, FIRST = "outline_features", "outline.tower.0.weight"
@@ -38,11 +38,16 @@ SMOOTH = f"{FEATURES}.smooth"
 LEAST_SCORE = 0.2  # of the teacher, from which its box counts
 
 
+def load_teacher(model: str) -> RetinaNet:
+    """Return the network of a model, for its outputs alone."""
+    card, arrays = read_model_file(model)
+    teacher = load_network(card, network_parameters(arrays)).eval()
+    return teacher.to(memory_format=torch.channels_last)
+
+
 def student_of(model: str) -> type[Learner]:
     """Return the learner of a network that a model teaches, for trainings in one process."""
-    card, arrays = read_model_file(model)
-    teacher = load_network(card, network_parameters(arrays))
-    teacher.eval().to(memory_format=torch.channels_last)
+    teacher = load_teacher(model)
 
     class Student(Learner):
         """Network in training that learns from labels and from a teacher."""
@@ -63,9 +68,7 @@ def student_of(model: str) -> type[Learner]:
 
 def outline_student_of(model: str) -> type[Learner]:
     """Return the learner of an outline head that the one of a model teaches; the rest is frozen."""
-    card, arrays = read_model_file(model)
-    teacher = load_network(card, network_parameters(arrays))
-    teacher.eval().to(memory_format=torch.channels_last)
+    teacher = load_teacher(model)
 
     class OutlineStudent(Learner):
         """Network whose outline head learns from labels and from the masks of a teacher."""

@@ -6,17 +6,16 @@
 ``docs/experiments.md`` lists the commands of all trainings that led to the built-in model.
 
 Trains on the outlines of the water: Cannes west of column 17,000, sheets of Sao Paulo in natural
-colours, and drawn scenes. The first run starts from an ImageNet backbone, each other from the
-one before, with stronger variations of colour, light and sharpness: without these, more steps made
-the model worse on California, which is never trained on. The first six were on boxes, the sixth
-for soft imagery and small pools. The mean of the weights of a model and one that continued its
-training is better than either (Wortsman et al. 2022, "Model soups"); a model that is listed twice
-counts twice. The first eight had heads of three convolutions, the default when the first was
-trained; ``--head-convs`` shortened them to one, as a training from a backbone makes now, and they
-learned from the model before (``--teacher``); then ``--outline-channels`` halved the channels of
-the outline features. An interrupted run continues with ``--resume``.
-Measure with
-``python -m benchmarks.accuracy.detection``.
+colours, and drawn scenes. The first run starts from an ImageNet backbone, each other from the one
+before, with stronger variations of colour, light and sharpness: without these, more steps made the
+model worse on California, which is never trained on. The first six were on boxes, the sixth for
+soft imagery and small pools. The mean of the weights of a model and one that continued its training
+is better than either (Wortsman et al. 2022, "Model soups"); a model that is listed twice counts
+twice. The first eight had heads of three convolutions, the default when the first was trained;
+``--head-convs`` shortened them to one, as a training from a backbone makes now, and they learned
+from the model before (``--teacher``); then ``--outline-channels`` halved the channels of the
+outline features. An interrupted run continues with ``--resume``. Measure with ``python -m
+benchmarks.accuracy.detection``.
 """
 
 from __future__ import annotations
