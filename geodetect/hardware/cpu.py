@@ -84,8 +84,8 @@ def is_bf16_slow() -> bool:
     """Return True if the processor computes in bf16, but more slowly than in single precision.
 
     So do Intel's AVX-512 units without AMX, which virtual machines may hide: 1.5 times slower
-    (``benchmarks.speed.predict --part peers`` with ``ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16``). AMX
-    and the units of AMD are faster.
+    (``benchmarks.speed.predict``, with ``ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16``). AMX and the units
+    of AMD are faster.
     """
     flags = _cpu_info("flags").split()
     is_intel = _cpu_info("vendor_id") == INTEL
