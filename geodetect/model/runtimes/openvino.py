@@ -58,7 +58,7 @@ class OpenVinoRuntime:
         weights: All arrays of the model file, by name.
         precision: ``fp32``, ``bf16``, ``fp16``, or ``int8`` if the file holds an int8-quantized
             network (see ``stored_networks``), whose layers that are not quantized run in bf16 if
-            the processor supports it, else in fp32. ``auto``: int8 if the processor has units for
+            the processor gains by it, else in fp32. ``auto``: int8 if the processor has units for
             it and the card states a loss of less than ``MAX_INT8_LOSS``, else bf16 or fp32.
         outlines: Run the outline head as well, which the network must have.
 
